@@ -1,0 +1,55 @@
+// The import rule of src/README.md, checked: the listed arrows are the only allowed directions.
+const allow = (from, to, extra = {}) => ({
+  from: { path: `^src/${from}`, ...extra },
+  to: { path: to.map((t) => `^src/${t}`) },
+});
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    { name: "no-circular", severity: "error", from: {}, to: { circular: true } },
+    { name: "no-unresolved", severity: "error", from: {}, to: { couldNotResolve: true } },
+    {
+      name: "only-binding-loads-the-addon",
+      severity: "error",
+      from: { path: "^src/", pathNot: "^src/native/binding\\.ts$" },
+      to: { path: "^module$" },
+    },
+    {
+      name: "only-util-process-spawns",
+      severity: "error",
+      comment: "host processes start in util/process.ts; microVMs start in the addon",
+      from: { path: "^src/", pathNot: "^src/util/process\\.ts$" },
+      to: { path: "^(node:)?child_process$" },
+    },
+  ],
+  allowedSeverity: "error",
+  allowed: [
+    { from: {}, to: { pathNot: "^src/" } },
+    allow("index\\.ts$", ["."]),
+    allow("(errors|paths)\\.ts$", ["errors\\.ts$"]),
+    allow("config\\.ts$", ["errors\\.ts$"]),
+    allow("util/", ["util/", "errors\\.ts$"]),
+    allow("agent/", ["agent/", "util/", "errors\\.ts$"]),
+    allow("native/", ["native/", "errors\\.ts$"]),
+    allow("disk/", ["disk/", "native/", "util/", "paths\\.ts$", "errors\\.ts$"]),
+    allow("runtime/", ["runtime/", "disk/", "native/", "util/", "paths\\.ts$", "errors\\.ts$", "config\\.ts$"]),
+    allow("hypervisor/", [
+      "hypervisor/",
+      "runtime/",
+      "agent/",
+      "disk/",
+      "native/",
+      "util/",
+      "paths\\.ts$",
+      "errors\\.ts$",
+      "config\\.ts$",
+    ]),
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "src/tsconfig.json" },
+    enhancedResolveOptions: { extensions: [".ts", ".js"], extensionAlias: { ".js": [".ts", ".js"] } },
+  },
+};

@@ -1,0 +1,29 @@
+import { defineConfig } from "vitest/config";
+
+// One project per kind of test; each has its own clock. `vm` boots real microVMs, one file at a time.
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "unit", root: "test", include: ["unit/**/*.test.ts", "fuzz/**/*.test.ts"], testTimeout: 120_000 } },
+      {
+        test: {
+          name: "integration",
+          root: "test",
+          include: ["integration/**/*.test.ts", "native/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: "vm",
+          root: "test",
+          include: ["vm/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
+    ],
+  },
+});
