@@ -1,0 +1,73 @@
+{
+  # One `node-gyp rebuild` builds the addon, the supervisor and (on Linux) the guest agent.
+  "target_defaults": {
+    "include_dirs": ["native"],
+    "cflags_cc!": ["-std=gnu++17", "-fno-rtti"],
+    "cflags_cc": ["-std=c++20", "-fno-exceptions", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fstack-protector-strong"],
+    "xcode_settings": {
+      "CLANG_CXX_LANGUAGE_STANDARD": "c++20",
+      "GCC_ENABLE_CPP_EXCEPTIONS": "NO",
+      "MACOSX_DEPLOYMENT_TARGET": "13.0",
+      "OTHER_CPLUSPLUSFLAGS": ["-Wall", "-Wextra", "-Wno-unused-parameter"]
+    }
+  },
+  "targets": [
+    {
+      "target_name": "msb",
+      "sources": [
+        "native/base/status.cc",
+        "native/base/json.cc",
+        "native/krun/libkrun.cc",
+        "native/krun/krun_context.cc",
+        "native/krun/vm_config.cc",
+        "native/addon/addon.cc",
+        "native/addon/napi_error.cc",
+        "native/addon/host_probe.cc",
+        "native/addon/process_monitor.cc",
+        "native/addon/micro_vm.cc",
+        "native/addon/disk_clone.cc"
+      ],
+      "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS"],
+      "libraries": ["-ldl"]
+    },
+    {
+      "target_name": "msb-vmm",
+      "type": "executable",
+      "sources": [
+        "native/base/status.cc",
+        "native/base/json.cc",
+        "native/krun/libkrun.cc",
+        "native/krun/krun_context.cc",
+        "native/krun/vm_config.cc",
+        "native/vmm/main.cc",
+        "native/vmm/sanitize.cc",
+        "native/vmm/boot_report.cc",
+        "native/vmm/vm_process.cc",
+        "native/vmm/channel_relay.cc",
+        "native/vmm/supervisor.cc"
+      ],
+      "ldflags!": ["-rdynamic"],
+      "libraries": ["-ldl", "-lpthread"]
+    }
+  ],
+  "conditions": [
+    ["OS=='linux'", {
+      "targets": [
+        {
+          "target_name": "msb-agent",
+          "type": "executable",
+          "sources": [
+            "native/base/status.cc",
+            "native/base/json.cc",
+            "native/base/frame.cc",
+            "<!@(node -p \"require('fs').readdirSync('native/agent').filter(f=>f.endsWith('.cc')).map(f=>'native/agent/'+f).join(' ')\")"
+          ],
+          "cflags_cc": ["-Os", "-ffunction-sections", "-fdata-sections", "-fno-rtti"],
+          "ldflags!": ["-rdynamic"],
+          "ldflags": ["-static", "-Wl,--gc-sections", "-s"]
+        }
+      ]
+    }]
+  ]
+}
