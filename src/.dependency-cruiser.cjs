@@ -33,7 +33,15 @@ module.exports = {
     allow("agent/", ["agent/", "util/", "errors\\.ts$"]),
     allow("native/", ["native/", "errors\\.ts$"]),
     allow("disk/", ["disk/", "native/", "util/", "paths\\.ts$", "errors\\.ts$"]),
-    allow("runtime/", ["runtime/", "disk/", "native/", "util/", "paths\\.ts$", "errors\\.ts$", "config\\.ts$"]),
+    allow("runtime/", [
+      "runtime/",
+      "disk/",
+      "native/",
+      "util/",
+      "paths\\.ts$",
+      "errors\\.ts$",
+      "config\\.ts$",
+    ]),
     allow("hypervisor/", [
       "hypervisor/",
       "runtime/",
@@ -50,6 +58,9 @@ module.exports = {
     doNotFollow: { path: "node_modules" },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "src/tsconfig.json" },
-    enhancedResolveOptions: { extensions: [".ts", ".js"], extensionAlias: { ".js": [".ts", ".js"] } },
+    enhancedResolveOptions: {
+      extensions: [".ts", ".js"],
+      extensionAlias: { ".js": [".ts", ".js"] },
+    },
   },
 };

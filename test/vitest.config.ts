@@ -4,7 +4,14 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", root: "test", include: ["unit/**/*.test.ts", "fuzz/**/*.test.ts"], testTimeout: 120_000 } },
+      {
+        test: {
+          name: "unit",
+          root: "test",
+          include: ["unit/**/*.test.ts", "fuzz/**/*.test.ts"],
+          testTimeout: 120_000,
+        },
+      },
       {
         test: {
           name: "integration",

@@ -1,0 +1,86 @@
+/** What a hypervisor driver is: types only. */
+
+/** A microVM, fully resolved: the driver never sees what a user asked for. */
+export interface VmConfig {
+  /** Names the VM's folder and sockets: letters, digits, `-` and `_`, at most 64. */
+  readonly id: string;
+  readonly vcpuCount: number;
+  readonly memoryMiB: number;
+  /** The EROFS disk the kernel starts from; it holds the agent. */
+  readonly bootDisk: string;
+  /** The EROFS disk with the image's files, shared and read-only. */
+  readonly imageDisk: string;
+  /** The VM's private ext4 disk, or null for changes in memory only. */
+  readonly upperDisk: string | null;
+  /** `owner`: ends with this process. `detached`: outlives it. */
+  readonly lifetime: "owner" | "detached";
+  /** Ends the VM when nobody has been connected for so long; 0 for never. */
+  readonly leaseMs: number;
+}
+
+/** Where a disk of VmConfig appears in the guest, the same on both drivers. */
+export const GUEST_DEVICES = { boot: "/dev/vda", image: "/dev/vdb", upper: "/dev/vdc" } as const;
+
+export type DriverName = "libkrun" | "qemu";
+
+/** One stage of a boot, as msb-vmm reports it (native/README.md). */
+export interface BootStage {
+  readonly stage: string;
+  /** Milliseconds since the supervisor started. */
+  readonly atMs: number;
+}
+
+/** How a VM ended. */
+export interface VmExit {
+  readonly exitCode: number | null;
+  readonly signal: number | null;
+  /** `guest`: by itself; `stopped`: by `stop`; else what ended it. */
+  readonly reason: "guest" | "stopped" | "killed" | "owner-gone" | "lease" | "failed";
+  /** The last lines of the guest's console and of the VM process's standard error. */
+  readonly consoleTail: string;
+  readonly stderrTail: string;
+}
+
+export interface MicroVm extends AsyncDisposable {
+  readonly id: string;
+  readonly driver: DriverName;
+  /** The supervisor; its end is the VM's end. */
+  readonly pid: number;
+  /** The unix socket of the guest agent's channel. */
+  readonly agentSocket: string;
+  readonly stages: readonly BootStage[];
+  /** Resolves at the first byte from the guest; rejects when the VM ends before that. */
+  readonly alive: Promise<void>;
+  /** Resolves when the VM is gone and its sockets are removed. Never rejects. */
+  readonly exited: Promise<VmExit>;
+  /** What the guest wrote to its console last, at most 64 KiB. */
+  consoleTail(): string;
+  /** Waits `graceMs` (default 0) for the VM to end by itself, then ends it. Idempotent. */
+  stop(opts?: { graceMs?: number }): Promise<VmExit>;
+}
+
+/** Can this driver work here? If not, `reason` says what was tried and what to do. */
+export type DriverProbe =
+  | { readonly usable: true; readonly facts: Readonly<Record<string, unknown>> }
+  | {
+      readonly usable: false;
+      readonly code:
+        | "MSB_ERR_KVM_UNAVAILABLE"
+        | "MSB_ERR_LIBKRUN_MISSING"
+        | "MSB_ERR_LIBKRUN_INVALID"
+        | "MSB_ERR_QEMU_MISSING";
+      readonly reason: string;
+      readonly facts: Readonly<Record<string, unknown>>;
+    };
+
+export interface HypervisorDriver {
+  readonly name: DriverName;
+  /** A cheap look that boots nothing. */
+  probe(): Promise<DriverProbe>;
+  /**
+   * Starts a VM; resolves when its process runs, before the guest is up. An aborted `signal` ends
+   * the VM as long as boot has not resolved. Throws MSB_ERR_INVALID_ARGUMENT, MSB_ERR_DISK_*,
+   * MSB_ERR_BOOT_FAILED and what `probe` would say.
+   */
+  boot(config: VmConfig, opts?: { signal?: AbortSignal }): Promise<MicroVm>;
+}

@@ -1,0 +1,124 @@
+/** The driver for hosts without usable hardware virtualisation: QEMU's microvm machine. */
+import { availableParallelism } from "node:os";
+import { isMsbError } from "../errors.js";
+import type { NativeBinding } from "../native/binding.js";
+import type { MsbPaths } from "../paths.js";
+import { checkVmConfig } from "./check-config.js";
+import type { DriverProbe, HypervisorDriver, MicroVm, VmConfig } from "./driver.js";
+import { kernelCommandLine } from "./kernel-command-line.js";
+import { VmProcess } from "./vm-process.js";
+
+/** QEMU's limit for one microvm is higher; more vCPUs than this only slow an emulated guest down. */
+const MAX_VCPUS = 64;
+
+export type QemuAccelerator = "tcg" | "kvm" | "hvf";
+
+export interface QemuDriverOpts {
+  readonly native: NativeBinding;
+  readonly paths: MsbPaths;
+  readonly vmmPath: string;
+  readonly accelerator: QemuAccelerator;
+  /** Finds QEMU, or throws MSB_ERR_QEMU_MISSING. */
+  readonly findQemu: () => Promise<{ path: string; version: string }>;
+  /** The guest kernel as a PVH ELF file. */
+  readonly kernelPath: string;
+  /** The host's TSC rate for emulated guests, or null where there is none. */
+  readonly tscKhz: number | null;
+}
+
+export class QemuDriver implements HypervisorDriver {
+  readonly name = "qemu";
+  readonly #opts: QemuDriverOpts;
+
+  constructor(opts: QemuDriverOpts) {
+    this.#opts = opts;
+  }
+
+  async probe(): Promise<DriverProbe> {
+    try {
+      const qemu = await this.#opts.findQemu();
+      return { usable: true, facts: { ...qemu, accelerator: this.#opts.accelerator } };
+    } catch (error) {
+      if (!isMsbError(error, "MSB_ERR_QEMU_MISSING")) throw error;
+      return {
+        usable: false,
+        code: "MSB_ERR_QEMU_MISSING",
+        reason: error.message,
+        facts: error.details,
+      };
+    }
+  }
+
+  async boot(config: VmConfig, opts: { signal?: AbortSignal } = {}): Promise<MicroVm> {
+    const { native, paths, vmmPath } = this.#opts;
+    await checkVmConfig(config, { maxVcpus: MAX_VCPUS });
+    const qemu = await this.#opts.findQemu();
+    const disks = vmDisks(config);
+    return VmProcess.start(
+      native,
+      {
+        id: config.id,
+        driver: this.name,
+        vmmPath,
+        vmDir: paths.vmDir(config.id),
+        lifetime: config.lifetime,
+        leaseMs: config.leaseMs,
+        config: {
+          vcpuCount: config.vcpuCount,
+          memoryMiB: config.memoryMiB,
+          disks,
+          qemuPath: qemu.path,
+          qemuArgs: this.#args(config, disks),
+        },
+      },
+      opts,
+    );
+  }
+
+  #args(config: VmConfig, disks: readonly VmDisk[]): string[] {
+    const { accelerator, kernelPath, tscKhz } = this.#opts;
+    const isEmulated = accelerator === "tcg";
+    const threads = Math.min(config.vcpuCount, availableParallelism()) > 1 ? "multi" : "single";
+    const args = [
+      ["-M", "microvm,acpi=off"],
+      ["-accel", isEmulated ? `tcg,thread=${threads}` : accelerator],
+      ["-cpu", isEmulated ? "max" : "host"],
+      ["-m", `${config.memoryMiB}`],
+      ["-smp", `${config.vcpuCount}`],
+      ["-nodefaults", "-no-user-config", "-no-reboot"],
+      ["-display", "none"],
+      ["-kernel", kernelPath],
+      ["-append", kernelCommandLine({ reboot: "t", tscKhz: isEmulated ? tscKhz : null })],
+      // The supervisor hands QEMU connected sockets as fd 3 and 4, in the order of CHANNELS.
+      ["-chardev", "socket,id=agent,fd=3", "-chardev", "socket,id=console,fd=4"],
+      ["-device", "virtio-serial-device"],
+      ["-device", "virtconsole,chardev=console"],
+      ["-device", "virtserialport,chardev=agent,name=msb-agent"],
+      ...disks.map((disk) => [
+        "-drive",
+        `id=${disk.id},if=none,format=raw,file=${disk.path.replaceAll(",", ",,")},` +
+          (disk.readOnly ? "readonly=on,file.locking=off" : "cache=writeback,discard=unmap"),
+        "-device",
+        `virtio-blk-device,drive=${disk.id}`,
+      ]),
+    ];
+    return args.flat();
+  }
+}
+
+export interface VmDisk {
+  readonly id: string;
+  readonly path: string;
+  readonly readOnly: boolean;
+}
+
+/** The disks in the order of GUEST_DEVICES. */
+export function vmDisks(config: VmConfig): VmDisk[] {
+  const disks = [
+    { id: "boot", path: config.bootDisk, readOnly: true },
+    { id: "image", path: config.imageDisk, readOnly: true },
+  ];
+  if (config.upperDisk !== null)
+    disks.push({ id: "upper", path: config.upperDisk, readOnly: false });
+  return disks;
+}

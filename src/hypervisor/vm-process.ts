@@ -1,0 +1,245 @@
+/** One msb-vmm: starts it, follows its report and the guest's console, ends it. Both drivers use it. */
+import { mkdir, rm } from "node:fs/promises";
+import { connect, type Socket } from "node:net";
+import { join } from "node:path";
+import { MsbError } from "../errors.js";
+import type { MicroVmHandle, NativeBinding } from "../native/binding.js";
+import { deferred, settlesWithin } from "../util/async.js";
+import type { BootStage, DriverName, MicroVm, VmExit } from "./driver.js";
+import { RingBuffer } from "./ring-buffer.js";
+
+/** The channels of every VM; the order is that of the supervisor's file descriptors. */
+export const CHANNELS = ["agent", "console"] as const;
+const CONSOLE_TAIL_BYTES = 65_536;
+/** Of the console and of standard error in errors and VmExit. */
+const ERROR_TAIL_LINES = 20;
+/** How long the supervisor may take to end its VM after SIGTERM before it is killed, too. */
+const SUPERVISOR_GRACE_MS = 2_000;
+/** How long the console may take to deliver its last bytes after the VM has gone. */
+const CONSOLE_DRAIN_MS = 1_000;
+
+export interface VmProcessOpts {
+  readonly id: string;
+  readonly driver: DriverName;
+  readonly vmmPath: string;
+  /** The supervisor's config (native/README.md), without `channels`, `detached`, `driver` and `leaseMs`. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly lifetime: "owner" | "detached";
+  readonly leaseMs: number;
+  /** Made for the VM's sockets and removed with them. */
+  readonly vmDir: string;
+}
+
+/** One line of the supervisor's report. */
+interface ReportLine {
+  readonly stage: string;
+  readonly atMs: number;
+  readonly step?: string;
+  readonly errno?: number;
+  readonly message?: string;
+  readonly exitCode?: number;
+  readonly signal?: number;
+  readonly reason?: string;
+  readonly stderrTail?: string;
+}
+
+export class VmProcess implements MicroVm {
+  readonly id: string;
+  readonly driver: DriverName;
+  readonly agentSocket: string;
+  readonly stages: BootStage[] = [];
+  readonly alive: Promise<void>;
+  readonly exited: Promise<VmExit>;
+  readonly #alive = deferred<void>();
+  readonly #exited = deferred<VmExit>();
+  readonly #entered = deferred<void>();
+  readonly #console = new RingBuffer(CONSOLE_TAIL_BYTES);
+  readonly #consoleEnded = deferred<void>();
+  readonly #vmDir: string;
+  #consoleSocket: Socket | undefined;
+  #handle!: MicroVmHandle;
+  #failure: ReportLine | undefined;
+  #ending: ReportLine | undefined;
+  #isStopping = false;
+
+  private constructor(opts: VmProcessOpts) {
+    this.id = opts.id;
+    this.driver = opts.driver;
+    this.#vmDir = opts.vmDir;
+    this.agentSocket = join(opts.vmDir, "agent.sock");
+    this.alive = this.#alive.promise;
+    this.exited = this.#exited.promise;
+    // Both are looked at by some callers only.
+    this.alive.catch(() => {});
+    this.#entered.promise.catch(() => {});
+  }
+
+  /** Resolves when the VM process has entered the hypervisor. Throws MSB_ERR_BOOT_FAILED with the stage. */
+  static async start(
+    native: NativeBinding,
+    opts: VmProcessOpts,
+    { signal }: { signal?: AbortSignal } = {},
+  ): Promise<VmProcess> {
+    signal?.throwIfAborted();
+    const vm = new VmProcess(opts);
+    await mkdir(opts.vmDir, { recursive: true, mode: 0o700 });
+    try {
+      vm.#spawn(native, opts);
+    } catch (cause) {
+      await rm(opts.vmDir, { recursive: true, force: true });
+      throw bootError(opts, "spawn", cause);
+    }
+    const onAbort = (): void => void vm.stop();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      await vm.#entered.promise;
+    } catch (error) {
+      await vm.exited;
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+    return vm;
+  }
+
+  get pid(): number {
+    return this.#handle.pid;
+  }
+
+  consoleTail(): string {
+    return this.#console.toString();
+  }
+
+  async stop(opts: { graceMs?: number } = {}): Promise<VmExit> {
+    const { graceMs = 0 } = opts;
+    if (graceMs > 0 && (await settlesWithin(this.exited, graceMs))) return this.exited;
+    this.#isStopping = true;
+    this.#handle.kill("SIGTERM");
+    if (!(await settlesWithin(this.exited, SUPERVISOR_GRACE_MS))) this.#handle.kill("SIGKILL");
+    return this.exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  #spawn(native: NativeBinding, opts: VmProcessOpts): void {
+    const config = {
+      driver: opts.driver,
+      detached: opts.lifetime === "detached",
+      leaseMs: opts.leaseMs,
+      channels: CHANNELS,
+      ...opts.config,
+    };
+    const channels = CHANNELS.map((name) => ({
+      name,
+      socketPath: join(opts.vmDir, `${name}.sock`),
+    }));
+    this.#handle = native.bootMicroVm(
+      {
+        vmmPath: opts.vmmPath,
+        config: JSON.stringify(config),
+        channels,
+        detached: opts.lifetime === "detached",
+      },
+      (line) => this.#report(line),
+    );
+    // The supervisor's sockets listen from before it starts, so nothing of the console is missed.
+    this.#followConsole(join(opts.vmDir, "console.sock"));
+    void this.#handle.exited.then((status) => this.#ended(status));
+  }
+
+  #followConsole(path: string): void {
+    const socket = connect({ path });
+    this.#consoleSocket = socket;
+    socket.on("data", (chunk: Buffer) => this.#console.push(chunk));
+    socket.on("error", () => {});
+    socket.on("close", () => this.#consoleEnded.resolve());
+  }
+
+  #report(text: string): void {
+    let line: ReportLine;
+    try {
+      line = JSON.parse(text) as ReportLine;
+    } catch {
+      return;
+    }
+    this.stages.push({ stage: line.stage, atMs: line.atMs });
+    if (line.stage === "entering") this.#entered.resolve();
+    else if (line.stage === "alive") this.#alive.resolve();
+    else if (line.stage === "failed") this.#failure = line;
+    else if (line.stage === "exited") this.#ending = line;
+  }
+
+  async #ended(status: { exitCode: number | null; signal: number | null }): Promise<void> {
+    if (!(await settlesWithin(this.#consoleEnded.promise, CONSOLE_DRAIN_MS)))
+      this.#consoleSocket?.destroy();
+    const exit = this.#describeExit(status);
+    const error = this.#exitError(exit);
+    this.#entered.reject(error);
+    this.#alive.reject(error);
+    await rm(this.#vmDir, { recursive: true, force: true }).catch(() => {});
+    this.#exited.resolve(exit);
+  }
+
+  #describeExit(status: { exitCode: number | null; signal: number | null }): VmExit {
+    const ending = this.#ending;
+    const reason = this.#isStopping
+      ? "stopped"
+      : this.#failure !== undefined
+        ? "failed"
+        : ending === undefined
+          ? "killed"
+          : ending.reason === "owner-gone" || ending.reason === "lease" || ending.reason === "guest"
+            ? ending.reason
+            : "killed";
+    return {
+      exitCode: ending?.exitCode ?? (ending === undefined ? status.exitCode : null),
+      signal: ending?.signal ?? (ending === undefined ? status.signal : null),
+      reason,
+      consoleTail: lastLines(this.consoleTail()),
+      stderrTail: lastLines(ending?.stderrTail ?? ""),
+    };
+  }
+
+  /** Why a VM that should run does not. */
+  #exitError(exit: VmExit): MsbError {
+    const failure = this.#failure;
+    const stage = failure?.step ?? this.stages.at(-1)?.stage ?? "start";
+    const what =
+      failure?.message ??
+      (exit.signal === null
+        ? `the VM ended with status ${exit.exitCode}`
+        : `signal ${exit.signal} ended the VM`);
+    const shown = [exit.stderrTail, exit.consoleTail].filter((text) => text !== "").join("\n");
+    return new MsbError(
+      failure === undefined ? "MSB_ERR_VM_EXITED" : "MSB_ERR_BOOT_FAILED",
+      `The microVM ${this.id} (${this.driver}) failed at ${stage}: ${what}.` +
+        (shown === "" ? " Its console is empty." : ` Its last words:\n${shown}`),
+      { details: { id: this.id, driver: this.driver, stage, errno: failure?.errno, exit } },
+    );
+  }
+}
+
+function bootError(opts: VmProcessOpts, stage: string, cause: unknown): MsbError {
+  if (cause instanceof MsbError) return cause;
+  const native = cause as { message?: string; errno?: number; operation?: string };
+  return new MsbError(
+    "MSB_ERR_BOOT_FAILED",
+    `The microVM ${opts.id} (${opts.driver}) could not be started: ${native.operation ?? stage}: ${native.message}.`,
+    {
+      cause,
+      details: {
+        id: opts.id,
+        driver: opts.driver,
+        stage: native.operation ?? stage,
+        errno: native.errno,
+      },
+    },
+  );
+}
+
+function lastLines(text: string): string {
+  return text.replaceAll("\r\n", "\n").trimEnd().split("\n").slice(-ERROR_TAIL_LINES).join("\n");
+}

@@ -1,0 +1,176 @@
+/** A microVM with its agent: boots both, hands out a guest that is ready, stops in order. */
+import { randomBytes } from "node:crypto";
+import { AgentClient } from "../agent/agent-client.js";
+import type { SetupTiming } from "../agent/messages.js";
+import { isMsbError, messageOf, MsbError } from "../errors.js";
+import {
+  GUEST_DEVICES,
+  type HypervisorDriver,
+  type MicroVm,
+  type VmConfig,
+  type VmExit,
+} from "../hypervisor/driver.js";
+import { abortable, settlesWithin } from "../util/async.js";
+
+export const DEFAULT_BOOT_TIMEOUT_MS = 60_000;
+/** Time for the guest's programs between SIGTERM and SIGKILL. */
+const DEFAULT_STOP_GRACE_MS = 1_000;
+/** What the guest may take beyond that to sync its disk and restart. */
+const SHUTDOWN_MARGIN_MS = 3_000;
+
+export interface BootGuestOpts {
+  readonly hostname?: string;
+  /** From power-on to ready, default 60 s. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** When each stage of a boot was reached. */
+export interface BootTimings {
+  /** Milliseconds from the call to a started VM process, and to a ready guest. */
+  readonly startedMs: number;
+  readonly readyMs: number;
+  /** The agent's own steps, since it was started by the guest kernel. */
+  readonly guest: readonly SetupTiming[];
+}
+
+export class Guest implements AsyncDisposable {
+  #stopping: Promise<VmExit> | undefined;
+
+  private constructor(
+    readonly vm: MicroVm,
+    readonly agent: AgentClient,
+    readonly timings: BootTimings,
+    /** Whoever holds it may connect to this guest's agent. */
+    readonly nonce: string,
+  ) {
+    void vm.exited.then((exit) => agent.close(vmGone(vm, exit)));
+  }
+
+  /**
+   * Boots and waits until the agent has made the guest ready. A guest that does not get there is
+   * ended. Throws what `driver.boot` throws, MSB_ERR_BOOT_TIMEOUT, MSB_ERR_VM_EXITED, MSB_ERR_GENERATION.
+   */
+  static async boot(
+    driver: HypervisorDriver,
+    config: VmConfig,
+    opts: BootGuestOpts = {},
+  ): Promise<Guest> {
+    const timeoutMs = opts.timeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS;
+    const clock = AbortSignal.timeout(timeoutMs);
+    const signal = opts.signal === undefined ? clock : AbortSignal.any([clock, opts.signal]);
+    const startedAt = performance.now();
+    const nonce = randomBytes(16).toString("hex");
+    let vm: MicroVm | undefined;
+    try {
+      vm = await driver.boot(config, { signal });
+      const startedMs = performance.now() - startedAt;
+      const { agent, guest } = await makeReady(vm, {
+        nonce,
+        hostname: opts.hostname ?? config.id,
+        config,
+        signal,
+      });
+      return new Guest(
+        vm,
+        agent,
+        { startedMs, readyMs: performance.now() - startedAt, guest },
+        nonce,
+      );
+    } catch (error) {
+      const exit = await vm?.stop();
+      if (clock.aborted && opts.signal?.aborted !== true)
+        throw bootTimeout(config, timeoutMs, exit, error);
+      throw error;
+    }
+  }
+
+  /**
+   * Asks the guest to stop its programs and its disks, then ends the VM if it has not gone within
+   * `graceMs` plus a bounded margin. Idempotent; resolves when the VM is gone.
+   */
+  stop(opts: { graceMs?: number } = {}): Promise<VmExit> {
+    this.#stopping ??= this.#stop(opts.graceMs ?? DEFAULT_STOP_GRACE_MS);
+    return this.#stopping;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #stop(graceMs: number): Promise<VmExit> {
+    const limit = AbortSignal.timeout(graceMs + SHUTDOWN_MARGIN_MS);
+    const asked = await this.agent.shutdown({ graceMs, signal: limit }).then(
+      () => true,
+      () => false,
+    );
+    if (asked) await settlesWithin(this.vm.exited, graceMs + SHUTDOWN_MARGIN_MS);
+    return this.vm.stop();
+  }
+}
+
+async function makeReady(
+  vm: MicroVm,
+  opts: { nonce: string; hostname: string; config: VmConfig; signal: AbortSignal },
+): Promise<{ agent: AgentClient; guest: SetupTiming[] }> {
+  const { nonce, hostname, config, signal } = opts;
+  const died = vm.exited.then((exit) => {
+    throw vmGone(vm, exit);
+  });
+  died.catch(() => {});
+  const ready = async (): Promise<{ agent: AgentClient; guest: SetupTiming[] }> => {
+    const agent = await AgentClient.connect(vm.agentSocket, { nonce, mayBeResumed: false, signal });
+    try {
+      const guest = await agent.setup(
+        {
+          image: GUEST_DEVICES.image,
+          upper: config.upperDisk === null ? null : GUEST_DEVICES.upper,
+          hostname,
+          clockMs: Date.now(),
+          entropy: randomBytes(256).toString("base64"),
+        },
+        { signal },
+      );
+      return { agent, guest };
+    } catch (error) {
+      agent.close();
+      throw error;
+    }
+  };
+  const attempt = ready();
+  try {
+    return await abortable(Promise.race([attempt, died]), signal, "The boot");
+  } catch (error) {
+    // A lost connection is how a dying VM shows first; its own words say more.
+    if (isMsbError(error, "MSB_ERR_AGENT_UNREACHABLE") && (await settlesWithin(vm.exited, 1_000))) {
+      throw vmGone(vm, await vm.exited);
+    }
+    throw error;
+  }
+}
+
+function vmGone(vm: MicroVm, exit: VmExit): MsbError {
+  const how = exit.signal === null ? `status ${exit.exitCode}` : `signal ${exit.signal}`;
+  const shown = [exit.stderrTail, exit.consoleTail].filter((text) => text !== "").join("\n");
+  return new MsbError(
+    "MSB_ERR_VM_EXITED",
+    `The microVM ${vm.id} (${vm.driver}) has ended (${exit.reason}, ${how}).` +
+      (shown === "" ? " Its console is empty." : ` Its last words:\n${shown}`),
+    { details: { id: vm.id, driver: vm.driver, exit } },
+  );
+}
+
+function bootTimeout(
+  config: VmConfig,
+  timeoutMs: number,
+  exit: VmExit | undefined,
+  cause: unknown,
+): MsbError {
+  const shown = exit?.consoleTail ? ` Its console ended with:\n${exit.consoleTail}` : "";
+  return new MsbError(
+    "MSB_ERR_BOOT_TIMEOUT",
+    `The microVM ${config.id} was not ready within ${timeoutMs} ms and was ended. Raise timeoutMs, or give it ` +
+      `more memory or a less busy host. Last: ${messageOf(cause)}.${shown}`,
+    { cause, details: { id: config.id, timeoutMs, exit } },
+  );
+}
