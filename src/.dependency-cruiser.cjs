@@ -45,13 +45,19 @@ module.exports = {
     allow("hypervisor/", [
       "hypervisor/",
       "runtime/",
-      "agent/",
       "disk/",
       "native/",
       "util/",
-      "paths\\.ts$",
-      "errors\\.ts$",
-      "config\\.ts$",
+      "(paths|config|errors)\\.ts$",
+    ]),
+    allow("sandbox/", [
+      "sandbox/",
+      "hypervisor/",
+      "agent/",
+      "disk/",
+      "runtime/",
+      "util/",
+      "(paths|config|errors)\\.ts$",
     ]),
   ],
   options: {
