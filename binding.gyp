@@ -17,6 +17,7 @@
       "sources": [
         "native/base/status.cc",
         "native/base/json.cc",
+        "native/base/fd_ops.cc",
         "native/krun/libkrun.cc",
         "native/krun/krun_context.cc",
         "native/krun/vm_config.cc",
@@ -37,6 +38,7 @@
       "sources": [
         "native/base/status.cc",
         "native/base/json.cc",
+        "native/base/fd_ops.cc",
         "native/krun/libkrun.cc",
         "native/krun/krun_context.cc",
         "native/krun/vm_config.cc",
@@ -60,6 +62,7 @@
           "sources": [
             "native/base/status.cc",
             "native/base/json.cc",
+        "native/base/fd_ops.cc",
             "native/base/frame.cc",
             "<!@(node -p \"require('fs').readdirSync('native/agent').filter(f=>f.endsWith('.cc')).map(f=>'native/agent/'+f).join(' ')\")"
           ],
