@@ -6,8 +6,8 @@
 namespace msb {
 namespace {
 
-// pipe2() and SOCK_CLOEXEC do not exist on macOS; a fork between the two calls would leak, so callers on threads that
-// fork must not rely on this there.
+// pipe2() and SOCK_CLOEXEC do not exist on macOS; a fork between the two calls would leak, so
+// callers on threads that fork must not rely on this there.
 StatusOr<FdPair> CloseOnExec(int fds[2]) {
   FdPair pair{UniqueFd(fds[0]), UniqueFd(fds[1])};
   MSB_RETURN_IF_ERROR(SetCloseOnExec(fds[0], true));

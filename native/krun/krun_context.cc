@@ -31,8 +31,8 @@ Status KrunContext::SetMachine(const VmConfig& config) {
   }
   const int32_t max_vcpus = library_.get_max_vcpus();
   if (max_vcpus > 0 && config.vcpu_count > max_vcpus) {
-    return Status::Invalid("vcpuCount", "vcpuCount is over this host's limit of " +
-                                            std::to_string(max_vcpus));
+    return Status::Invalid("vcpuCount",
+                           "vcpuCount is over this host's limit of " + std::to_string(max_vcpus));
   }
   return Check(library_.set_vm_config(id_, static_cast<uint8_t>(config.vcpu_count),
                                       static_cast<uint32_t>(config.memory_mib)),
@@ -42,14 +42,13 @@ Status KrunContext::SetMachine(const VmConfig& config) {
 Status KrunContext::SetDevices(const VmConfig& config, int console_tty,
                                const std::vector<std::pair<std::string, int>>& port_fds) {
   // Without this libkrun adds a vsock whose TSI lets the guest open sockets of the host.
-  MSB_RETURN_IF_ERROR(
-      Check(library_.disable_implicit_vsock(id_), "krun_disable_implicit_vsock"));
+  MSB_RETURN_IF_ERROR(Check(library_.disable_implicit_vsock(id_), "krun_disable_implicit_vsock"));
   MSB_RETURN_IF_ERROR(
       Check(library_.disable_implicit_console(id_), "krun_disable_implicit_console"));
-  MSB_RETURN_IF_ERROR(Check(library_.set_kernel(id_, config.kernel_path.c_str(),
-                                                config.kernel_format, nullptr,
-                                                config.kernel_command_line.c_str()),
-                            "krun_set_kernel", config.kernel_path));
+  MSB_RETURN_IF_ERROR(
+      Check(library_.set_kernel(id_, config.kernel_path.c_str(), config.kernel_format, nullptr,
+                                config.kernel_command_line.c_str()),
+            "krun_set_kernel", config.kernel_path));
   for (const VmConfig::Disk& disk : config.disks) {
     MSB_RETURN_IF_ERROR(
         Check(library_.add_disk(id_, disk.id.c_str(), disk.path.c_str(), disk.read_only),
@@ -58,9 +57,9 @@ Status KrunContext::SetDevices(const VmConfig& config, int console_tty,
   // Only a tty port is a console to the guest; it must be the first device to become hvc0.
   const int32_t console = library_.add_virtio_console_multiport(id_);
   MSB_RETURN_IF_ERROR(Check(console, "krun_add_virtio_console_multiport"));
-  MSB_RETURN_IF_ERROR(Check(library_.add_console_port_tty(id_, static_cast<uint32_t>(console),
-                                                          "console", console_tty),
-                            "krun_add_console_port_tty"));
+  MSB_RETURN_IF_ERROR(Check(
+      library_.add_console_port_tty(id_, static_cast<uint32_t>(console), "console", console_tty),
+      "krun_add_console_port_tty"));
   for (const auto& [name, fd] : port_fds) MSB_RETURN_IF_ERROR(AddPort(name, fd));
   return Status();
 }
@@ -68,9 +67,9 @@ Status KrunContext::SetDevices(const VmConfig& config, int console_tty,
 Status KrunContext::AddPort(const std::string& name, int fd) {
   const int32_t console = library_.add_virtio_console_multiport(id_);
   MSB_RETURN_IF_ERROR(Check(console, "krun_add_virtio_console_multiport"));
-  return Check(library_.add_console_port_inout(id_, static_cast<uint32_t>(console), name.c_str(),
-                                               fd, fd),
-               "krun_add_console_port_inout", name);
+  return Check(
+      library_.add_console_port_inout(id_, static_cast<uint32_t>(console), name.c_str(), fd, fd),
+      "krun_add_console_port_inout", name);
 }
 
 Status KrunContext::Enter() {

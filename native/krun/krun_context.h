@@ -10,7 +10,8 @@
 
 namespace msb {
 
-// One configuration context of libkrun, freed with its owner. Failures carry the krun_* name and errno.
+// One configuration context of libkrun, freed with its owner. Failures carry the krun_* name and
+// errno.
 class KrunContext {
  public:
   static StatusOr<std::unique_ptr<KrunContext>> Create(const Libkrun& library);
@@ -20,10 +21,12 @@ class KrunContext {
 
   // vCPUs, memory and features: what can be checked without opening anything.
   Status SetMachine(const VmConfig& config);
-  // Kernel, disks, consoles. `console_tty` becomes hvc0; each of `port_fds` is a port named as its channel.
+  // Kernel, disks, consoles. `console_tty` becomes hvc0; each of `port_fds` is a port named as its
+  // channel.
   Status SetDevices(const VmConfig& config, int console_tty,
                     const std::vector<std::pair<std::string, int>>& port_fds);
-  // Runs the VM. Returns only when it could not be started; otherwise the process exits with the guest.
+  // Runs the VM. Returns only when it could not be started; otherwise the process exits with the
+  // guest.
   Status Enter();
 
  private:

@@ -56,7 +56,8 @@ StatusOr<const Libkrun*> Libkrun::Load(const std::string& path) {
   auto table = std::make_unique<Libkrun>();
   if (std::string missing = ResolveAll(library, table.get()); !missing.empty()) {
     dlclose(library);
-    return Status::Error("dlsym", ENOSYS, path + " is no libkrun 1.17 or newer: it lacks " + missing);
+    return Status::Error("dlsym", ENOSYS,
+                         path + " is no libkrun 1.17 or newer: it lacks " + missing);
   }
   return static_cast<const Libkrun*>(loaded->emplace(path, std::move(table)).first->second.get());
 }

@@ -14,7 +14,8 @@ inline constexpr uint32_t kKrunKernelFormatElf = 1;
 inline constexpr uint64_t kKrunFeatureNet = 0;
 inline constexpr uint64_t kKrunFeatureBlk = 1;
 
-// The functions of libkrun that are used here. All return zero or more on success and a negative errno on failure.
+// The functions of libkrun that are used here. All return zero or more on success and a negative
+// errno on failure.
 struct Libkrun {
   int32_t (*set_log_level)(uint32_t level);
   int32_t (*create_ctx)();
@@ -33,8 +34,9 @@ struct Libkrun {
   int32_t (*get_max_vcpus)();
   int32_t (*start_enter)(uint32_t ctx);
 
-  // Loads the library at an absolute path, once for each path; it stays loaded until the process ends. The error's
-  // operation is "dlopen" or "dlsym", and its message names what is missing. Thread-safe.
+  // Loads the library at an absolute path, once for each path; it stays loaded until the process
+  // ends. The error's operation is "dlopen" or "dlsym", and its message names what is missing.
+  // Thread-safe.
   static StatusOr<const Libkrun*> Load(const std::string& path);
 };
 

@@ -10,8 +10,8 @@
 
 namespace msb {
 
-// A microVM as the supervisor gets it (native/README.md), parsed and range-checked. The addon uses the same code, so
-// that a bad config is refused before a process is started.
+// A microVM as the supervisor gets it (native/README.md), parsed and range-checked. The addon uses
+// the same code, so that a bad config is refused before a process is started.
 struct VmConfig {
   enum class Driver { kLibkrun, kQemu };
   struct Disk {
@@ -41,7 +41,8 @@ struct VmConfig {
   // Errors name the field as operation().
   static StatusOr<VmConfig> Parse(std::string_view json);
 
-  // The file descriptor of a channel's listening socket in the supervisor, by its place in `channels`.
+  // The file descriptor of a channel's listening socket in the supervisor, by its place in
+  // `channels`.
   static constexpr int kFirstListenerFd = 6;
 };
 

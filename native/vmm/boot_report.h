@@ -6,8 +6,9 @@
 
 namespace msb::vmm {
 
-// The report of native/README.md: one JSON line a stage. Lines are shorter than PIPE_BUF, so that the supervisor and
-// the VM process can share the pipe. A reader that is gone or does not read loses lines; the VM goes on.
+// The report of native/README.md: one JSON line a stage. Lines are shorter than PIPE_BUF, so that
+// the supervisor and the VM process can share the pipe. A reader that is gone or does not read
+// loses lines; the VM goes on.
 class BootReport {
  public:
   // Takes times from now on. Copies share the descriptor, which is not owned.

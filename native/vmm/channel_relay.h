@@ -10,13 +10,13 @@
 
 namespace msb::vmm {
 
-// One channel between the VM process and whichever host program is connected to its unix socket. At most one host is
-// connected; a new one replaces the old.
+// One channel between the VM process and whichever host program is connected to its unix socket. At
+// most one host is connected; a new one replaces the old.
 //
-// A stream channel (agent) carries bytes both ways with back-pressure and loses none while a host is connected; without
-// a host the VM side is left unread, and what lay in the buffers of a host that left is dropped. A console channel
-// is always drained; the last 64 KiB are kept and replayed to every new host, a slow host loses the oldest bytes,
-// and what a host sends is dropped.
+// A stream channel (agent) carries bytes both ways with back-pressure and loses none while a host
+// is connected; without a host the VM side is left unread, and what lay in the buffers of a host
+// that left is dropped. A console channel is always drained; the last 64 KiB are kept and replayed
+// to every new host, a slow host loses the oldest bytes, and what a host sends is dropped.
 class ChannelRelay {
  public:
   enum class Kind { kStream, kConsole };

@@ -1,4 +1,5 @@
-// msb-vmm: the supervisor of one microVM. See native/README.md for its descriptors, config and report.
+// msb-vmm: the supervisor of one microVM. See native/README.md for its descriptors, config and
+// report.
 #include <unistd.h>
 
 #include <cerrno>

@@ -55,6 +55,7 @@ void SanitizeProcess() {
   static char* no_environment[] = {nullptr};
   environ = no_environment;
   setsid();
+  (void)!chdir("/");
   umask(077);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);

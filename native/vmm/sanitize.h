@@ -8,8 +8,8 @@
 
 namespace msb::vmm {
 
-// First of all: default signals and an empty mask, own session, no environment, umask 077, no_new_privs, no core dumps
-// (they would hold the guest's memory).
+// First of all: default signals and an empty mask, own session, no environment, working directory
+// /, umask 077, no_new_privs, no core dumps (they would hold the guest's memory).
 void SanitizeProcess();
 
 // Closes every descriptor from `first` on, but for those in `keep`.

@@ -12,7 +12,8 @@ namespace msb::vmm {
 namespace {
 
 constexpr size_t kStderrTailBytes = 4096;
-// What the VM wrote last must reach a host that reads; one that does not cannot hold the supervisor longer.
+// What the VM wrote last must reach a host that reads; one that does not cannot hold the supervisor
+// longer.
 constexpr double kFlushMs = 1000;
 // A line of the report must stay under PIPE_BUF with every byte escaped.
 constexpr size_t kReportedTailBytes = 2048;
@@ -31,9 +32,9 @@ Supervisor::Supervisor(const VmConfig& config, const BootReport& report, VmProce
   for (size_t i = 0; i < config.channels.size(); ++i) {
     const bool is_console = config.channels[i] == kConsoleChannel;
     if (config.channels[i] == "agent") agent_ = i;
-    relays_.emplace_back(
-        is_console ? ChannelRelay::Kind::kConsole : ChannelRelay::Kind::kStream,
-        UniqueFd(VmConfig::kFirstListenerFd + static_cast<int>(i)), std::move(vm.channels[i]));
+    relays_.emplace_back(is_console ? ChannelRelay::Kind::kConsole : ChannelRelay::Kind::kStream,
+                         UniqueFd(VmConfig::kFirstListenerFd + static_cast<int>(i)),
+                         std::move(vm.channels[i]));
   }
 }
 
@@ -56,8 +57,9 @@ void Supervisor::WaitForEvents() {
   }
   if (poll(polls.data(), polls.size(), PollTimeoutMs()) < 0) return;
   for (size_t i = 0; i < relays_.size(); ++i) relays_[i].Handle(polls, firsts[i]);
-  if (!alive_reported_ && std::any_of(relays_.begin(), relays_.end(),
-                                      [](const ChannelRelay& relay) { return relay.seen_life(); })) {
+  if (!alive_reported_ &&
+      std::any_of(relays_.begin(), relays_.end(),
+                  [](const ChannelRelay& relay) { return relay.seen_life(); })) {
     alive_reported_ = true;
     report_.Stage("alive");
   }

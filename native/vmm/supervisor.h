@@ -14,12 +14,12 @@
 
 namespace msb::vmm {
 
-// Watches one VM process until it has ended: relays its channels, ends it when its owner, its lease or a signal says
-// so, and reports how it ended. One thread, one poll() loop.
+// Watches one VM process until it has ended: relays its channels, ends it when its owner, its lease
+// or a signal says so, and reports how it ended. One thread, one poll() loop.
 class Supervisor {
  public:
-  // `signals` is the read end of a pipe that gets one byte, the number, for each SIGCHLD and SIGTERM; `lifeline` is
-  // invalid when detached.
+  // `signals` is the read end of a pipe that gets one byte, the number, for each SIGCHLD and
+  // SIGTERM; `lifeline` is invalid when detached.
   Supervisor(const VmConfig& config, const BootReport& report, VmProcess vm, UniqueFd lifeline,
              UniqueFd signals);
 

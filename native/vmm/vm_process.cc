@@ -139,7 +139,8 @@ Status ExecQemu(const VmConfig& config, const ChildEnds& child, BootReport repor
   _exit(kFailureStatus);
 }
 
-// All but standard streams, report and its own ends of the channels is not the VM process's business.
+// All but standard streams, report and its own ends of the channels is not the VM process's
+// business.
 void CloseForeign(const ChildEnds& child, const BootReport& report) {
   std::vector<int> keep = {report.fd(), child.standard_error.get()};
   for (const UniqueFd& fd : child.channels) keep.push_back(fd.get());

@@ -24,8 +24,8 @@ struct VmProcess {
 // Name of the channel that is the guest's console.
 inline constexpr const char* kConsoleChannel = "console";
 
-// Forks the process that becomes the VM. It dies with the supervisor. What goes wrong in it is reported as `failed` and
-// ends it with status 125.
+// Forks the process that becomes the VM. It dies with the supervisor. What goes wrong in it is
+// reported as `failed` and ends it with status 125.
 StatusOr<VmProcess> StartVmProcess(const VmConfig& config, const BootReport& report);
 
 }  // namespace msb::vmm
