@@ -1,0 +1,19 @@
+/** Errors that every disk writer can meet. */
+import { dirname } from "node:path";
+import { MsbError } from "../errors.js";
+
+/** MSB_ERR_NO_SPACE if that is what `error` says, else `error` itself. */
+export function spaceError(error: unknown, path: string, sizeBytes: number): unknown {
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  if (code !== "ENOSPC" && code !== "EDQUOT" && code !== "EFBIG") return error;
+  const why =
+    code === "EFBIG"
+      ? "that file system does not take files of this size"
+      : "the file system is full";
+  return new MsbError(
+    "MSB_ERR_NO_SPACE",
+    `The disk ${path} (${sizeBytes} bytes) cannot be made: ${why}. ` +
+      `Free space in ${dirname(path)}, or set MSB_HOME to a folder with more.`,
+    { cause: error, details: { path, sizeBytes, errno: code } },
+  );
+}
