@@ -63,8 +63,6 @@ module.exports = {
   options: {
     doNotFollow: { path: "node_modules" },
     tsPreCompilationDeps: true,
-    tsConfig: { fileName: "src/tsconfig.json" },
-    enhancedResolveOptions: {
       extensions: [".ts", ".js"],
       extensionAlias: { ".js": [".ts", ".js"] },
     },

@@ -161,7 +161,7 @@ async function copyKernel(
 ): Promise<KernelFacts> {
   const facts: KernelFacts = { head: Buffer.alloc(64), version: undefined, pvhEntry: undefined };
   const buffer = Buffer.alloc(OVERLAP_BYTES + CHUNK_BYTES);
-  for (let at = 0; at < bundle.sizeBytes; ) {
+  for (let at = 0; at < bundle.sizeBytes;) {
     const wanted = Math.min(CHUNK_BYTES, bundle.sizeBytes - at);
     const { bytesRead } = await library.read(buffer, OVERLAP_BYTES, wanted, bundle.offset + at);
     if (bytesRead === 0) throw new BundleError("it was cut off while it was read");

@@ -56,7 +56,7 @@ describe.each(testDrivers)("files of a guest under %s", (driver) => {
     await files.write(`/tmp/a/${strange}`, "bytes");
     const names: string[] = [];
     for await (const entry of files.list("/tmp/a")) names.push(entry.name);
-    expect(names.sort()).toEqual(["b", strange].sort());
+    expect(names.toSorted()).toEqual(["b", strange].toSorted());
     await expect(files.remove("/tmp/a")).rejects.toMatchObject({ code: "MSB_ERR_FILE_FAILED" });
     await files.remove("/tmp/a", { recursive: true });
     await expect(files.stat("/tmp/a")).rejects.toMatchObject({ code: "MSB_ERR_FILE_NOT_FOUND" });
