@@ -100,8 +100,11 @@ void ChannelRelay::WriteHost() {
 
 void ChannelRelay::ReadVm() {
   if (kind_ == Kind::kStream && !host_.valid() && !draining_) {
-    // Readable is enough of a sign; the bytes wait for a host.
-    seen_life_ = true;
+    // The bytes wait for a host; that there are some is the sign of life.
+    char byte;
+    const ssize_t peeked = ::recv(vm_.get(), &byte, 1, MSG_PEEK);
+    if (peeked > 0) seen_life_ = true;
+    if (peeked == 0) vm_.Reset();
     return;
   }
   char buffer[kBufferBytes];

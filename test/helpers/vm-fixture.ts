@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { createUpperDisk } from "../../src/disk/upper-disk.js";
 import type { DriverName, HypervisorDriver, VmConfig } from "../../src/hypervisor/driver.js";
 import { type Hypervisor, openHypervisor } from "../../src/hypervisor/open.js";
-import { loadNative } from "../../src/native/binding.js";
 import { msbPaths } from "../../src/paths.js";
 import { type BootGuestOpts, Guest } from "../../src/sandbox/guest.js";
 import { busyboxImage } from "./test-image.js";
@@ -59,7 +58,6 @@ export class VmFixture {
       await createUpperDisk(upperDisk, {
         sizeBytes: upperMiB * 1024 ** 2,
         paths: this.hypervisor.paths,
-        clone: loadNative().cloneSparse,
       });
     }
     return {
@@ -100,26 +98,4 @@ export class VmFixture {
 /** The folders under `MSB_HOME/vms`. */
 export async function vmFolders(): Promise<string[]> {
   return readdir(msbPaths().vmRoot).catch(() => []);
-}
-
-/** True while a process with this id exists and is no zombie. */
-export async function isRunning(pid: number): Promise<boolean> {
-  const { readFile } = await import("node:fs/promises");
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => null);
-  return stat !== null && !stat.slice(stat.lastIndexOf(")")).startsWith(") Z");
-}
-
-/** The children of a process, by /proc. */
-export async function childrenOf(pid: number): Promise<number[]> {
-  const { readFile } = await import("node:fs/promises");
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "utf8").catch(() => null);
-  if (text !== null) return text.split(" ").filter(Boolean).map(Number);
-  const all = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-  const found: number[] = [];
-  for (const name of all) {
-    const stat = await readFile(`/proc/${name}/stat`, "utf8").catch(() => "");
-    const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-    if (parent === pid) found.push(Number(name));
-  }
-  return found;
 }

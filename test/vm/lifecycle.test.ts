@@ -1,14 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AgentClient } from "../../src/agent/agent-client.js";
 import { Guest } from "../../src/sandbox/guest.js";
-import {
-  BOOT_TIMEOUT_MS,
-  childrenOf,
-  isRunning,
-  testDrivers,
-  VmFixture,
-  vmFolders,
-} from "../helpers/vm-fixture.js";
+import { BOOT_TIMEOUT_MS, testDrivers, VmFixture, vmFolders } from "../helpers/vm-fixture.js";
+import { childrenOf, isRunning } from "../helpers/processes.js";
 
 describe.each(testDrivers)("a microVM under %s", (driver) => {
   let fixture: VmFixture;
