@@ -23,7 +23,7 @@ export interface CreateUpperDiskOpts {
   /** The limit of what the guest can write, file system overhead included. */
   readonly sizeBytes: number;
   readonly paths: MsbPaths;
-  readonly cloneSparse: CloneSparse;
+  readonly clone: CloneSparse;
   readonly signal?: AbortSignal;
 }
 
@@ -50,7 +50,7 @@ export async function createUpperDisk(path: string, opts: CreateUpperDiskOpts): 
   const temp = join(dirname(path), tempName(".upper"));
   try {
     await mkdir(dirname(path), { recursive: true });
-    await opts.cloneSparse(template, temp);
+    await opts.clone(template, temp);
     await moveIntoPlace(temp, path);
   } catch (error) {
     await rm(temp, { force: true });

@@ -55,7 +55,10 @@ const flights = new SingleFlight<string>();
 export async function resolveRuntime(opts: ResolveRuntimeOpts): Promise<RuntimeComponents> {
   const kernelLibrary = await findOrFetch("libkrunfw", opts);
   const kernel = await ensureKernel(kernelLibrary.path, kernelFolder(kernelLibrary, opts));
-  return { libkrun: await resolveLibkrun(opts), kernel: { ...kernel, source: kernelLibrary.source } };
+  return {
+    libkrun: await resolveLibkrun(opts),
+    kernel: { ...kernel, source: kernelLibrary.source },
+  };
 }
 
 /** Brings the pinned copies of everything, whatever the system has; then resolves as usual. */
