@@ -25,7 +25,7 @@ export interface CreateUpperDiskOpts {
   readonly sizeBytes: number;
   readonly paths: MsbPaths;
   /** Default: the addon's. */
-  readonly cloneSparse?: CloneSparse;
+  readonly clone?: CloneSparse;
   readonly signal?: AbortSignal;
 }
 
@@ -52,7 +52,7 @@ export async function createUpperDisk(path: string, opts: CreateUpperDiskOpts): 
   const temp = join(dirname(path), tempName(".upper"));
   try {
     await mkdir(dirname(path), { recursive: true });
-    await (opts.cloneSparse ?? loadNative().cloneSparse)(template, temp);
+    await (opts.clone ?? loadNative().cloneSparse)(template, temp);
     await moveIntoPlace(temp, path);
   } catch (error) {
     await rm(temp, { force: true });

@@ -17,11 +17,20 @@ export interface GuestKernel {
   readonly id: string;
 }
 
-/** What `kernel.json` keeps, so that later boots cost two stats. */
-interface KernelRecord extends GuestKernel {
-  readonly library: { readonly path: string; readonly sizeBytes: number; readonly mtimeMs: number };
+/**
+ * What `kernel.json` keeps, so that later boots cost two stats. It names the kernel relative to its own folder:
+ * MSB_HOME may be moved.
+ */
+interface KernelRecord {
+  readonly library: { readonly sizeBytes: number; readonly mtimeMs: number };
   readonly sizeBytes: number;
+  readonly format: GuestKernel["format"];
+  readonly version: string;
+  readonly id: string;
 }
+
+const kernelPath = (folder: string, format: GuestKernel["format"]): string =>
+  join(folder, `kernel.${format}`);
 
 const CHUNK_BYTES = 1024 * 1024;
 /** Chunks are searched with this much of the one before, so that nothing hides on a border. */
@@ -42,15 +51,16 @@ export async function ensureKernel(libraryPath: string, folder: string): Promise
   const library = await stat(libraryPath).catch((error: unknown) => {
     throw invalid(libraryPath, `it cannot be read (${messageOf(error)})`, error);
   });
-  const stamp = { path: libraryPath, sizeBytes: library.size, mtimeMs: library.mtimeMs };
-  const kept = await readRecord(recordPath, stamp);
+  const stamp = { sizeBytes: library.size, mtimeMs: library.mtimeMs };
+  const kept = await readRecord(folder, recordPath, stamp);
   if (kept !== undefined) return kept;
   try {
     await mkdir(folder, { recursive: true });
     const id = await sha512Of(libraryPath);
     const kernel = await extract(libraryPath, folder, id);
     const { size } = await stat(kernel.path);
-    const record: KernelRecord = { ...kernel, library: stamp, sizeBytes: size };
+    const { format, version } = kernel;
+    const record: KernelRecord = { library: stamp, sizeBytes: size, format, version, id };
     await writeFileAtomic(recordPath, `${JSON.stringify(record, null, 2)}\n`);
     return kernel;
   } catch (error) {
@@ -69,17 +79,18 @@ export async function ensureKernel(libraryPath: string, folder: string): Promise
 }
 
 async function readRecord(
+  folder: string,
   recordPath: string,
   library: KernelRecord["library"],
 ): Promise<GuestKernel | undefined> {
   try {
     const record = JSON.parse(await readFile(recordPath, "utf8")) as KernelRecord;
+    const { format, version, id } = record;
+    const path = kernelPath(folder, format);
     const isSame =
-      record.library.path === library.path &&
       record.library.sizeBytes === library.sizeBytes &&
       record.library.mtimeMs === library.mtimeMs &&
-      (await stat(record.path)).size === record.sizeBytes;
-    const { path, format, version, id } = record;
+      (await stat(path)).size === record.sizeBytes;
     return isSame ? { path, format, version, id } : undefined;
   } catch {
     return undefined;
@@ -91,7 +102,7 @@ async function extract(libraryPath: string, folder: string, id: string): Promise
   try {
     const bundle = await findKernelBundle(library);
     const format = bundle.machine === "x86_64" ? "elf" : "raw";
-    const path = join(folder, `kernel.${format}`);
+    const path = kernelPath(folder, format);
     const version = await replaceFile(path, (file) =>
       format === "elf" ? writeElf(library, bundle, file, id) : writeRaw(library, bundle, file),
     );

@@ -1,0 +1,59 @@
+/** Debian packages that tests need: installed when we may, else named in one command. */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+
+/** Package to a file that shows that it is installed (any of them). */
+const WITNESSES = {
+  "qemu-system-x86": ["/usr/bin/qemu-system-x86_64"],
+  e2fsprogs: ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"],
+  "erofs-utils": ["/usr/bin/mkfs.erofs"],
+  mmdebstrap: ["/usr/bin/mmdebstrap"],
+  "busybox-static": ["/bin/busybox", "/usr/bin/busybox"],
+  cpio: ["/bin/cpio", "/usr/bin/cpio"],
+  kmod: ["/sbin/modinfo", "/usr/sbin/modinfo"],
+  "libcap-ng0": [
+    "/usr/lib/x86_64-linux-gnu/libcap-ng.so.0",
+    "/usr/lib/aarch64-linux-gnu/libcap-ng.so.0",
+  ],
+  python3: ["/usr/bin/python3"],
+  make: ["/usr/bin/make"],
+  "g++": ["/usr/bin/g++"],
+};
+
+/** The kernel of the emulated host; its package name has the version in it, so it is asked for by dpkg. */
+export const HOST_KERNEL_PACKAGE = "linux-image-cloud-amd64";
+
+export function missingPackages(names) {
+  return names.filter((name) => {
+    const witnesses = WITNESSES[name];
+    if (witnesses !== undefined) return !witnesses.some((path) => existsSync(path));
+    const query = spawnSync("dpkg-query", ["-W", "-f=${Status}", name], { encoding: "utf8" });
+    return !(query.stdout ?? "").includes("install ok installed");
+  });
+}
+
+/** Installs what is missing as root or with a sudo that does not ask; throws with the command otherwise. */
+export function ensurePackages(names) {
+  const missing = missingPackages(names);
+  if (missing.length === 0) return;
+  const install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", ...missing];
+  const prefix = privilege();
+  if (prefix === undefined || !existsSync("/usr/bin/apt-get")) {
+    throw new Error(
+      `these Debian packages are missing: ${missing.join(", ")}. Run: sudo ${install.join(" ")}`,
+    );
+  }
+  console.log(`installing Debian packages: ${missing.join(" ")}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const run = (command) =>
+    spawnSync(command[0], command.slice(1), { stdio: ["ignore", "ignore", "inherit"], env }).status;
+  if (run([...prefix, ...install]) === 0) return;
+  // The package lists may be missing or too old.
+  run([...prefix, "apt-get", "update", "-q"]);
+  if (run([...prefix, ...install]) !== 0) throw new Error(`this failed: ${install.join(" ")}`);
+}
+
+function privilege() {
+  if (process.getuid() === 0) return [];
+  return spawnSync("sudo", ["-n", "true"]).status === 0 ? ["sudo", "-n"] : undefined;
+}

@@ -1,0 +1,63 @@
+/** The job disk: the built project, its test tools and MSB_HOME, as one read-only EROFS disk. */
+import { execFileSync } from "node:child_process";
+import * as fs from "node:fs";
+import { join } from "node:path";
+
+/** Packages in node_modules that no test inside the host uses. */
+const LEFT_OUT = new Set([
+  ".cache",
+  ".bin",
+  ".vite",
+  "@oxlint",
+  "oxlint",
+  "prettier",
+  "typescript",
+  "dependency-cruiser",
+  "web-streams-polyfill",
+  "node-gyp",
+]);
+const PROJECT_FILES = ["package.json", "src", "test", "dist", "images"];
+const BINARIES = ["msb.node", "msb-vmm", "msb-agent"];
+
+/** Packs `command` (argv, run in the project's folder) with everything that it needs; returns the disk's path. */
+export function packJob(project, scratch, { command, env, msbHome }) {
+  const stage = join(scratch, "job");
+  const target = join(stage, "project");
+  fs.mkdirSync(target, { recursive: true });
+  const copy = (from, to, filter = () => true) =>
+    fs.cpSync(from, to, { recursive: true, dereference: true, preserveTimestamps: true, filter });
+  for (const name of PROJECT_FILES) {
+    if (fs.existsSync(join(project, name))) copy(join(project, name), join(target, name));
+  }
+  fs.mkdirSync(join(target, "build/Release"), { recursive: true });
+  for (const name of BINARIES) {
+    const from = join(project, "build/Release", name);
+    if (fs.existsSync(from)) copy(from, join(target, "build/Release", name));
+  }
+  for (const name of fs.readdirSync(join(project, "node_modules"))) {
+    if (LEFT_OUT.has(name)) continue;
+    copy(join(project, "node_modules", name), join(target, "node_modules", name), isWanted);
+  }
+  fs.mkdirSync(join(stage, "msb-home"));
+  for (const name of ["runtime", "disks"]) {
+    const from = join(msbHome, name);
+    // Sparse files (upper templates) would be stored whole; they are quickly made inside.
+    const keep = (path) => !path.endsWith(".ext4");
+    if (fs.existsSync(from)) copy(from, join(stage, "msb-home", name), keep);
+  }
+  fs.writeFileSync(join(stage, "run.sh"), script(command, env));
+  const disk = join(scratch, "job.erofs");
+  execFileSync("mkfs.erofs", ["--quiet", disk, stage], { stdio: ["ignore", 2, 2] });
+  fs.rmSync(stage, { recursive: true, force: true });
+  return disk;
+}
+
+function isWanted(path) {
+  return !/\.(map|md|d\.ts|d\.mts|d\.cts)$/.test(path);
+}
+
+function script(command, env) {
+  const quote = (word) => `'${String(word).replaceAll("'", `'\\''`)}'`;
+  const exports = Object.entries(env).map(([name, value]) => `export ${name}=${quote(value)}`);
+  return [...exports, "cd project", `exec ${command.map(quote).join(" ")}`, ""].join("\n");
+}
