@@ -45,22 +45,23 @@ module.exports = {
     allow("hypervisor/", [
       "hypervisor/",
       "runtime/",
-      "agent/",
       "disk/",
       "native/",
       "util/",
-      "paths\\.ts$",
-      "errors\\.ts$",
-      "config\\.ts$",
+      "(paths|config|errors)\\.ts$",
+    ]),
+    allow("sandbox/", [
+      "sandbox/",
+      "hypervisor/",
+      "agent/",
+      "disk/",
+      "runtime/",
+      "util/",
+      "(paths|config|errors)\\.ts$",
     ]),
   ],
   options: {
     doNotFollow: { path: "node_modules" },
     tsPreCompilationDeps: true,
-    tsConfig: { fileName: "src/tsconfig.json" },
-    enhancedResolveOptions: {
-      extensions: [".ts", ".js"],
-      extensionAlias: { ".js": [".ts", ".js"] },
-    },
   },
 };

@@ -29,14 +29,17 @@ inline constexpr uint32_t kMaxStream = 0x7fffffff;
 // Appends the encoded frame to `out`. The payload must be at most kMaxPayloadBytes.
 void AppendFrame(const Frame& frame, std::string* out);
 
-// Incremental decoder of the guest side. Feed() takes bytes as they come; Next() gives frames. A framing error
-// switches to resync: bytes are dropped until 16 zero bytes in a row were seen (PROTOCOL.md, section 2).
+// Incremental decoder of the guest side. Feed() takes bytes as they come; Next() gives frames. A
+// framing error switches to resync: bytes are dropped until 16 zero bytes in a row were seen
+// (PROTOCOL.md, section 2).
 class FrameDecoder {
  public:
   void Feed(std::string_view bytes);
-  // The next whole frame, whose payload is valid until the next call to Feed or Next; false when more bytes are
-  // needed. `*resynced` is set when a framing error was met since the last call.
+  // The next whole frame, whose payload is valid until the next call to Feed or Next; false when
+  // more bytes are needed. `*resynced` is set when a framing error was met since the last call.
   bool Next(Frame* frame, bool* resynced);
+  // What comes is of no use until the sender begins anew: go to resync.
+  void Resync();
 
  private:
   void DropUntilZeros();

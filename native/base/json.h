@@ -1,6 +1,7 @@
 #ifndef MSB_BASE_JSON_H_
 #define MSB_BASE_JSON_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -15,9 +16,10 @@ namespace msb {
 
 // Strict JSON (RFC 8259) with limits, for messages from other processes.
 //
-// Strings hold bytes. A byte that is not part of valid UTF-8 is written as the lone surrogate \udc80 + (byte - 0x80)
-// and read back to that byte (the surrogateescape rule of src/agent/PROTOCOL.md). Other lone surrogates, raw
-// invalid UTF-8, NUL escapes inside object keys, duplicate keys, trailing bytes and a depth over 16 are errors.
+// Strings hold bytes. A byte that is not part of valid UTF-8 is written as the lone surrogate
+// \udc80 + (byte - 0x80) and read back to that byte (the surrogateescape rule of
+// src/agent/PROTOCOL.md). Other lone surrogates, raw invalid UTF-8, NUL escapes inside object keys,
+// duplicate keys, trailing bytes and a depth over 16 are errors.
 class Json {
  public:
   using Array = std::vector<Json>;
@@ -53,8 +55,8 @@ class Json {
   // The member of an object; null when this is no object or has no such member.
   const Json* Find(std::string_view key) const;
 
-  // Typed members. Each is an error that names `key` when the member is absent (without fallback), of the wrong
-  // type or out of range.
+  // Typed members. Each is an error that names `key` when the member is absent (without fallback),
+  // of the wrong type or out of range.
   StatusOr<std::string> GetString(std::string_view key,
                                   std::optional<std::string> fallback = std::nullopt) const;
   StatusOr<int64_t> GetInt(std::string_view key, int64_t min, int64_t max,

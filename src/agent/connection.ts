@@ -194,7 +194,7 @@ export class Connection {
   }
 
   #drained(): void {
-    for (const handler of [...this.#streams.values()]) handler.onDrain();
+    for (const handler of this.#streams.values()) handler.onDrain();
   }
 
   #receive(chunk: Buffer): void {

@@ -2,6 +2,7 @@
 import { mkdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { MsbError } from "../errors.js";
+import { loadNative } from "../native/binding.js";
 import type { MsbPaths } from "../paths.js";
 import { SingleFlight } from "../util/async.js";
 import { moveIntoPlace, replaceFile, tempName } from "../util/atomic-file.js";
@@ -13,7 +14,7 @@ export const MAX_UPPER_BYTES = 16 * 1024 ** 4;
 const BLOCK_BYTES = 4096;
 const MKFS_TIMEOUT_MS = 120_000;
 
-/** Copies the extents of `src` that hold data; the addon's. */
+/** Copies the extents of `src` that hold data. */
 export type CloneSparse = (
   src: string,
   dst: string,
@@ -23,7 +24,8 @@ export interface CreateUpperDiskOpts {
   /** The limit of what the guest can write, file system overhead included. */
   readonly sizeBytes: number;
   readonly paths: MsbPaths;
-  readonly clone: CloneSparse;
+  /** Default: the addon's. */
+  readonly clone?: CloneSparse;
   readonly signal?: AbortSignal;
 }
 
@@ -50,7 +52,7 @@ export async function createUpperDisk(path: string, opts: CreateUpperDiskOpts): 
   const temp = join(dirname(path), tempName(".upper"));
   try {
     await mkdir(dirname(path), { recursive: true });
-    await opts.clone(template, temp);
+    await (opts.clone ?? loadNative().cloneSparse)(template, temp);
     await moveIntoPlace(temp, path);
   } catch (error) {
     await rm(temp, { force: true });

@@ -39,6 +39,8 @@ export interface VmExit {
   /** The last lines of the guest's console and of the VM process's standard error. */
   readonly consoleTail: string;
   readonly stderrTail: string;
+  /** What kept the VM from starting: the system call, krun_* function or config field, and its errno. */
+  readonly failure?: { readonly step: string; readonly errno: number; readonly message: string };
 }
 
 export interface MicroVm extends AsyncDisposable {

@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { isMsbError } from "../errors.js";
 import type { NativeBinding } from "../native/binding.js";
+import type { QemuAccelerator } from "../config.js";
 import type { MsbPaths } from "../paths.js";
 import { checkVmConfig } from "./check-config.js";
 import type { DriverProbe, HypervisorDriver, MicroVm, VmConfig } from "./driver.js";
@@ -10,8 +11,6 @@ import { VmProcess } from "./vm-process.js";
 
 /** QEMU's limit for one microvm is higher; more vCPUs than this only slow an emulated guest down. */
 const MAX_VCPUS = 64;
-
-export type QemuAccelerator = "tcg" | "kvm" | "hvf";
 
 export interface QemuDriverOpts {
   readonly native: NativeBinding;

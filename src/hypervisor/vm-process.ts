@@ -6,6 +6,7 @@ import { MsbError } from "../errors.js";
 import type { MicroVmHandle, NativeBinding } from "../native/binding.js";
 import { deferred, settlesWithin } from "../util/async.js";
 import type { BootStage, DriverName, MicroVm, VmExit } from "./driver.js";
+import { vmExitError } from "./exit-error.js";
 import { RingBuffer } from "./ring-buffer.js";
 
 /** The channels of every VM; the order is that of the supervisor's file descriptors. */
@@ -176,7 +177,7 @@ export class VmProcess implements MicroVm {
     if (!(await settlesWithin(this.#consoleEnded.promise, CONSOLE_DRAIN_MS)))
       this.#consoleSocket?.destroy();
     const exit = this.#describeExit(status);
-    const error = this.#exitError(exit);
+    const error = vmExitError(this, exit);
     this.#entered.reject(error);
     this.#alive.reject(error);
     await rm(this.#vmDir, { recursive: true, force: true }).catch(() => {});
@@ -200,25 +201,16 @@ export class VmProcess implements MicroVm {
       reason,
       consoleTail: lastLines(this.consoleTail()),
       stderrTail: lastLines(ending?.stderrTail ?? ""),
+      ...(this.#failure === undefined
+        ? {}
+        : {
+            failure: {
+              step: this.#failure.step ?? "start",
+              errno: this.#failure.errno ?? 0,
+              message: this.#failure.message ?? "",
+            },
+          }),
     };
-  }
-
-  /** Why a VM that should run does not. */
-  #exitError(exit: VmExit): MsbError {
-    const failure = this.#failure;
-    const stage = failure?.step ?? this.stages.at(-1)?.stage ?? "start";
-    const what =
-      failure?.message ??
-      (exit.signal === null
-        ? `the VM ended with status ${exit.exitCode}`
-        : `signal ${exit.signal} ended the VM`);
-    const shown = [exit.stderrTail, exit.consoleTail].filter((text) => text !== "").join("\n");
-    return new MsbError(
-      failure === undefined ? "MSB_ERR_VM_EXITED" : "MSB_ERR_BOOT_FAILED",
-      `The microVM ${this.id} (${this.driver}) failed at ${stage}: ${what}.` +
-        (shown === "" ? " Its console is empty." : ` Its last words:\n${shown}`),
-      { details: { id: this.id, driver: this.driver, stage, errno: failure?.errno, exit } },
-    );
   }
 }
 

@@ -10,6 +10,7 @@ import {
   type VmConfig,
   type VmExit,
 } from "../hypervisor/driver.js";
+import { vmExitError } from "../hypervisor/exit-error.js";
 import { abortable, settlesWithin } from "../util/async.js";
 
 export const DEFAULT_BOOT_TIMEOUT_MS = 60_000;
@@ -44,7 +45,7 @@ export class Guest implements AsyncDisposable {
     /** Whoever holds it may connect to this guest's agent. */
     readonly nonce: string,
   ) {
-    void vm.exited.then((exit) => agent.close(vmGone(vm, exit)));
+    void vm.exited.then((exit) => agent.close(vmExitError(vm, exit)));
   }
 
   /**
@@ -115,7 +116,7 @@ async function makeReady(
 ): Promise<{ agent: AgentClient; guest: SetupTiming[] }> {
   const { nonce, hostname, config, signal } = opts;
   const died = vm.exited.then((exit) => {
-    throw vmGone(vm, exit);
+    throw vmExitError(vm, exit);
   });
   died.catch(() => {});
   const ready = async (): Promise<{ agent: AgentClient; guest: SetupTiming[] }> => {
@@ -143,21 +144,10 @@ async function makeReady(
   } catch (error) {
     // A lost connection is how a dying VM shows first; its own words say more.
     if (isMsbError(error, "MSB_ERR_AGENT_UNREACHABLE") && (await settlesWithin(vm.exited, 1_000))) {
-      throw vmGone(vm, await vm.exited);
+      throw vmExitError(vm, await vm.exited);
     }
     throw error;
   }
-}
-
-function vmGone(vm: MicroVm, exit: VmExit): MsbError {
-  const how = exit.signal === null ? `status ${exit.exitCode}` : `signal ${exit.signal}`;
-  const shown = [exit.stderrTail, exit.consoleTail].filter((text) => text !== "").join("\n");
-  return new MsbError(
-    "MSB_ERR_VM_EXITED",
-    `The microVM ${vm.id} (${vm.driver}) has ended (${exit.reason}, ${how}).` +
-      (shown === "" ? " Its console is empty." : ` Its last words:\n${shown}`),
-    { details: { id: vm.id, driver: vm.driver, exit } },
-  );
 }
 
 function bootTimeout(

@@ -1,0 +1,265 @@
+#include "agent/exec_session.h"
+
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "agent/process_spawn.h"
+
+namespace msb::agent {
+namespace {
+
+// How long descendants of an ended program may be silent before its output counts as complete.
+constexpr int64_t kQuietMs = 100;
+// Each reconnect grants a new window of stdin; a program that reads none must not fill the memory.
+constexpr uint64_t kMaxPendingInput = 8 * kWindowBytes;
+
+}  // namespace
+
+ExecSession::ExecSession(uint32_t stream, const ExecContext& context)
+    : stream_(stream),
+      context_(context),
+      timeout_timer_(context.loop),
+      input_(context.loop,
+             [this](uint64_t consumed, uint64_t limit) {
+               if (attached_) context_.connection->SendCredit(stream_, consumed, limit);
+             }),
+      quiet_timer_(context.loop) {}
+
+ExecSession::~ExecSession() {
+  context_.connection->Forget(this);
+  if (pid_ == 0) return;
+  if (running_) context_.reaper->Forget(pid_);
+  // Its descendants may run on after the program itself has ended.
+  cgroup_.Kill();
+  if (running_) kill(pid_, SIGKILL);
+  context_.cgroups->Remove(cgroup_);
+}
+
+void ExecSession::Start(ExecStartRequest request, OnStarted on_started) {
+  request_ = std::move(request);
+  on_started_ = std::move(on_started);
+  cgroup_ = context_.cgroups->Create(stream_);
+  const Status spawned = Spawn();
+  if (spawned.ok()) return;
+  if (pid_ == 0) context_.cgroups->Remove(cgroup_);
+  FinishStart(Reply::Failed("exec", spawned));
+}
+
+Status ExecSession::Spawn() {
+  StatusOr<SpawnedProcess> spawned = SpawnProcess(request_, cgroup_.directory());
+  if (!spawned.ok()) return spawned.status();
+  SpawnedProcess& process = spawned.value();
+  pid_ = process.pid;
+  running_ = true;
+  cgroup_.SetLeader(pid_);
+  context_.reaper->Expect(pid_, [this](int status) { OnExit(status); });
+  start_report_ = std::move(process.start_report);
+  pipes_[0].fd = std::move(process.output);
+  pipes_[1].fd = std::move(process.error_output);
+  pipes_[1].channel = Channel::kStderr;
+  MSB_RETURN_IF_ERROR(context_.loop->Add(start_report_.get(), EPOLLIN,
+                                         [this](uint32_t) { OnStartReport(); }, &start_watch_));
+  for (OutputPipe& pipe : pipes_) {
+    if (!pipe.fd.valid()) continue;
+    MSB_RETURN_IF_ERROR(context_.loop->Add(pipe.fd.get(), EPOLLIN,
+                                           [this, &pipe](uint32_t) { ReadOutput(&pipe); },
+                                           &pipe.watch));
+  }
+  if (process.input.valid()) {
+    MSB_RETURN_IF_ERROR(input_.Open(std::move(process.input), request_.pty.has_value()));
+  }
+  if (request_.timeout_ms > 0) timeout_timer_.Start(request_.timeout_ms, [this] { OnTimeout(); });
+  return {};
+}
+
+void ExecSession::FinishStart(const Reply& reply) {
+  const OnStarted on_started = std::exchange(on_started_, nullptr);
+  on_started(reply);
+}
+
+void ExecSession::OnStartReport() {
+  const Status started = ReadStartReport(start_report_.get(), request_);
+  start_watch_.Stop();
+  start_report_.Reset();
+  // argv and env are not needed any more, and may be large.
+  request_.argv.clear();
+  request_.env.clear();
+  if (!starting()) return;
+  if (!started.ok()) return FinishStart(Reply::Failed("exec", started));
+  FinishStart(Reply::Ok({{"pid", static_cast<int64_t>(pid_)}}));
+  Resume();
+}
+
+void ExecSession::OnExit(int status) {
+  running_ = false;
+  exit_status_ = status;
+  oom_killed_ = cgroup_.WasOomKilled();
+  // Nearly always everything is in the pipes by now, and their ends are closed.
+  for (OutputPipe& pipe : pipes_) {
+    while (pipe.fd.valid() && ReadPiece(&pipe)) {
+    }
+  }
+  WatchOutput();
+  CheckDrained();
+}
+
+void ExecSession::OnTimeout() {
+  timed_out_ = true;
+  cgroup_.Kill();
+  if (running_) kill(pid_, SIGKILL);
+}
+
+void ExecSession::ReadOutput(OutputPipe* pipe) {
+  if (ReadPiece(pipe) && !running_ && !drained_) quiet_timer_.Cancel();
+  WatchOutput();
+  CheckDrained();
+}
+
+bool ExecSession::ReadPiece(OutputPipe* pipe) {
+  // Shared by all sessions: there is one thread.
+  static char buffer[kMaxDataBytes];
+  const size_t room = drained_ ? sizeof(buffer) : std::min(output_.room(), sizeof(buffer));
+  if (room == 0) return false;
+  const ssize_t count = read(pipe->fd.get(), buffer, room);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (count <= 0) {  // A pty ends with EIO.
+    pipe->watch.Stop();
+    pipe->fd.Reset();
+    return false;
+  }
+  if (!drained_) {
+    output_.Append(pipe->channel, std::string_view(buffer, static_cast<size_t>(count)));
+    context_.connection->MarkReady(this);
+  }
+  return true;
+}
+
+void ExecSession::WatchOutput() {
+  const uint32_t events = drained_ || output_.room() > 0 ? uint32_t{EPOLLIN} : 0;
+  for (OutputPipe& pipe : pipes_) pipe.watch.SetEvents(events);
+}
+
+void ExecSession::CheckDrained() {
+  if (running_ || drained_ || pid_ == 0) return;
+  if (!pipes_[0].fd.valid() && !pipes_[1].fd.valid()) return SetDrained();
+  // While the host does not take the output, silence says nothing.
+  if (output_.room() == 0) return quiet_timer_.Cancel();
+  if (!quiet_timer_.active()) quiet_timer_.Start(kQuietMs, [this] { SetDrained(); });
+}
+
+void ExecSession::SetDrained() {
+  drained_ = true;
+  quiet_timer_.Cancel();
+  timeout_timer_.Cancel();
+  oom_killed_ = oom_killed_ || cgroup_.WasOomKilled();
+  WatchOutput();
+  SendExitIfDue();
+}
+
+void ExecSession::SendExitIfDue() {
+  if (starting() || !attached_ || !drained_ || exit_sent_ || sent_ < output_.end()) return;
+  exit_sent_ = true;
+  input_.Close();
+  Json::Object message = {{"type", "exec.exited"}};
+  if (WIFSIGNALED(exit_status_)) {
+    message["signal"] = WTERMSIG(exit_status_);
+  } else {
+    message["exitCode"] = WEXITSTATUS(exit_status_);
+  }
+  if (timed_out_) message["timedOut"] = true;
+  if (oom_killed_) message["oomKilled"] = true;
+  context_.connection->SendMessage(stream_, message);
+}
+
+void ExecSession::Abandon() {
+  if (starting()) FinishStart(Reply::Error("not-found", "the exec was closed"));
+}
+
+bool ExecSession::TakeInput(const Frame& frame) {
+  return frame.channel == Channel::kInput && input_.Accept(frame.payload, frame.end);
+}
+
+bool ExecSession::TakeCredit(uint64_t consumed, uint64_t limit) {
+  if (consumed > sent_) return false;
+  output_.Release(consumed);
+  limit_ = std::max(limit_, limit);
+  WatchOutput();
+  CheckDrained();
+  context_.connection->MarkReady(this);
+  return true;
+}
+
+Reply ExecSession::Signal(int signal, bool whole_tree) {
+  if (whole_tree) {
+    cgroup_.Signal(signal);
+  } else if (!running_) {
+    return Reply::System(Status::Error("kill", ESRCH, "the program has ended"));
+  } else if (kill(pid_, signal) != 0) {
+    return Reply::System(Status::Errno("kill", "signal " + std::to_string(signal)));
+  }
+  return Reply::Ok();
+}
+
+Reply ExecSession::Resize(const PtySize& size) {
+  if (!request_.pty.has_value()) return Reply::Error("state", "the exec has no pty");
+  if (!pipes_[0].fd.valid()) return Reply::Ok();
+  const Status resized = ResizePty(pipes_[0].fd.get(), size);
+  return resized.ok() ? Reply::Ok() : Reply::System(resized);
+}
+
+Reply ExecSession::Attach(std::optional<uint64_t> output_offset) {
+  const uint64_t offset = output_offset.value_or(output_.start());
+  if (offset < output_.start() || offset > output_.end()) {
+    return Reply::Error("invalid", "outputOffset is not kept: from " +
+                                       std::to_string(output_.start()) + " to " +
+                                       std::to_string(output_.end()));
+  }
+  if (input_.pending() > kMaxPendingInput) {
+    return Reply::Error("limit", "the program does not read its stdin");
+  }
+  output_.Release(offset);
+  sent_ = offset;
+  limit_ = offset + kWindowBytes;
+  input_.Rewind();
+  attached_ = true;
+  exit_sent_ = false;
+  return Reply::Ok({{"outputOffset", offset},
+                    {"stdinOffset", input_.received()},
+                    {"running", running_}});
+}
+
+void ExecSession::Resume() {
+  context_.connection->MarkReady(this);
+  SendExitIfDue();
+}
+
+Json ExecSession::Describe() const {
+  return Json::Object{{"stream", stream_},
+                      {"pid", static_cast<int64_t>(pid_)},
+                      {"running", running_},
+                      {"outputOffset", output_.start()},
+                      {"outputEnd", output_.end()},
+                      {"stdinOffset", input_.received()}};
+}
+
+bool ExecSession::HasFrame() const {
+  return attached_ && !starting() && sent_ < std::min(limit_, output_.end());
+}
+
+void ExecSession::AppendFrame(std::string* tx) {
+  const size_t credit = static_cast<size_t>(std::min(limit_, output_.end()) - sent_);
+  const OutputBuffer::Piece piece = output_.At(sent_, std::min(credit, kMaxDataBytes));
+  msb::AppendFrame({.type = FrameType::kData,
+                    .channel = piece.channel,
+                    .stream = stream_,
+                    .payload = piece.bytes},
+                   tx);
+  sent_ += piece.bytes.size();
+  SendExitIfDue();
+}
+
+}  // namespace msb::agent

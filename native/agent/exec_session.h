@@ -1,0 +1,112 @@
+#ifndef MSB_AGENT_EXEC_SESSION_H_
+#define MSB_AGENT_EXEC_SESSION_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "agent/cgroup.h"
+#include "agent/connection.h"
+#include "agent/event_loop.h"
+#include "agent/input_writer.h"
+#include "agent/messages.h"
+#include "agent/output_buffer.h"
+#include "agent/reaper.h"
+#include "base/unique_fd.h"
+
+namespace msb::agent {
+
+// What every exec needs of the agent.
+struct ExecContext {
+  EventLoop* loop;
+  Connection* connection;
+  Reaper* reaper;
+  CgroupTree* cgroups;
+};
+
+// One program, from exec.start to exec.close. Destroying it kills what it started.
+class ExecSession final : public StreamSource {
+ public:
+  // Called once, when it is known whether the program runs. After a failure the session is of no
+  // use; the callee destroys it, but not at once.
+  using OnStarted = std::function<void(const Reply& reply)>;
+
+  ExecSession(uint32_t stream, const ExecContext& context);
+  ExecSession(const ExecSession&) = delete;
+  ~ExecSession() override;
+
+  void Start(ExecStartRequest request, OnStarted on_started);
+  bool starting() const { return on_started_ != nullptr; }
+
+  // False is a protocol error.
+  bool TakeInput(const Frame& frame);
+  bool TakeCredit(uint64_t consumed, uint64_t limit);
+  Reply Signal(int signal, bool whole_tree);
+  Reply Resize(const PtySize& size);
+  Reply Attach(std::optional<uint64_t> output_offset);
+  // To be called after the reply of Attach was sent: what follows must not come before it.
+  void Resume();
+  // The host is gone; nothing is sent until it attaches.
+  void Detach() { attached_ = false; }
+  // exec.close came: an exec.start without an answer gets one.
+  void Abandon();
+  // As listed in the reply to `hello`.
+  Json Describe() const;
+
+  bool HasFrame() const override;
+  void AppendFrame(std::string* tx) override;
+
+ private:
+  struct OutputPipe {
+    UniqueFd fd;
+    Channel channel = Channel::kStdout;
+    EventLoop::Watch watch;
+  };
+
+  Status Spawn();
+  void FinishStart(const Reply& reply);
+  void OnStartReport();
+  void OnExit(int status);
+  void OnTimeout();
+
+  void ReadOutput(OutputPipe* pipe);
+  // False when there is nothing to read now.
+  bool ReadPiece(OutputPipe* pipe);
+  void WatchOutput();
+  // Decides whether all output that counts has been read.
+  void CheckDrained();
+  void SetDrained();
+  void SendExitIfDue();
+
+  const uint32_t stream_;
+  const ExecContext context_;
+  ExecStartRequest request_;
+  OnStarted on_started_;
+  UniqueFd start_report_;
+  EventLoop::Watch start_watch_;
+
+  Cgroup cgroup_;
+  pid_t pid_ = 0;
+  bool running_ = false;
+  int exit_status_ = 0;
+  bool timed_out_ = false;
+  bool oom_killed_ = false;
+  EventLoop::Timer timeout_timer_;
+
+  OutputPipe pipes_[2];
+  OutputBuffer output_;
+  InputWriter input_;
+  EventLoop::Timer quiet_timer_;
+  // What descendants write after this is dropped.
+  bool drained_ = false;
+
+  bool attached_ = true;
+  bool exit_sent_ = false;
+  uint64_t sent_ = 0;
+  uint64_t limit_ = kWindowBytes;
+};
+
+}  // namespace msb::agent
+
+#endif  // MSB_AGENT_EXEC_SESSION_H_

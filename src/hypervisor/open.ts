@@ -1,0 +1,83 @@
+/** Puts the drivers together: runtime components, binaries, boot disk, and the choice between them. */
+import { arch, platform } from "node:os";
+import { type Env, hypervisorConfig, type HypervisorConfig } from "../config.js";
+import { ensureBootDisk } from "../disk/boot-disk.js";
+import { agentPath, vmmPath } from "../native/binaries.js";
+import { loadNative } from "../native/binding.js";
+import { type MsbPaths, msbPaths } from "../paths.js";
+import { findQemu } from "../runtime/qemu.js";
+import { type FetchProgress, resolveRuntime } from "../runtime/resolve.js";
+import { AutoDriver } from "./auto-driver.js";
+import type { HypervisorDriver } from "./driver.js";
+import { LibkrunDriver } from "./libkrun-driver.js";
+import { QemuDriver } from "./qemu-driver.js";
+import { verdictKey } from "./verdict-cache.js";
+
+export interface OpenHypervisorOpts extends Partial<HypervisorConfig> {
+  readonly paths?: MsbPaths;
+  readonly env?: Env;
+  /** Told while runtime components are fetched, which happens once. */
+  readonly onProgress?: (progress: FetchProgress) => void;
+  /** Told once when `auto` takes QEMU, with the reason. */
+  readonly onFallback?: (reason: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Hypervisor {
+  readonly driver: HypervisorDriver;
+  readonly libkrun: HypervisorDriver;
+  readonly qemu: HypervisorDriver;
+  /** The disk every microVM starts from. */
+  readonly bootDisk: string;
+  readonly paths: MsbPaths;
+  readonly kernelVersion: string;
+}
+
+/**
+ * Makes the drivers ready, fetching runtime components if they are missing.
+ * Throws MSB_ERR_COMPONENT_*, MSB_ERR_KERNEL_INVALID, MSB_ERR_ADDON_MISSING, MSB_ERR_INVALID_ARGUMENT.
+ */
+export async function openHypervisor(opts: OpenHypervisorOpts = {}): Promise<Hypervisor> {
+  const env = opts.env ?? process.env;
+  const paths = opts.paths ?? msbPaths();
+  const config = hypervisorConfig(opts, env);
+  const native = loadNative();
+  const { libkrun: library, kernel } = await resolveRuntime({
+    paths,
+    env,
+    ...(opts.onProgress ? { onProgress: opts.onProgress } : {}),
+    ...(opts.signal ? { signal: opts.signal } : {}),
+  });
+  const common = { native, paths, vmmPath: vmmPath() };
+  const libkrun = new LibkrunDriver({
+    ...common,
+    libkrun: library,
+    kernelPath: kernel.path,
+    kernelFormat: kernel.format,
+  });
+  const isX86 = arch() === "x64";
+  const qemu = new QemuDriver({
+    ...common,
+    accelerator: config.qemuAccelerator,
+    findQemu: () => findQemu({ env }),
+    kernelPath: kernel.path,
+    tscKhz: isX86 && platform() === "linux" ? native.tscKhz() : null,
+  });
+  const libraryId = "path" in library ? library.path : "none";
+  const auto = new AutoDriver({
+    libkrun,
+    qemu,
+    verdictFile: paths.verdictFile,
+    verdictKey: await verdictKey(libraryId, kernel.id),
+    signOfLifeMs: config.signOfLifeMs,
+    ...(opts.onFallback ? { onFallback: opts.onFallback } : {}),
+  });
+  return {
+    driver: { auto, libkrun, qemu }[config.hypervisor],
+    libkrun,
+    qemu,
+    bootDisk: await ensureBootDisk(agentPath(), paths),
+    paths,
+    kernelVersion: kernel.version,
+  };
+}

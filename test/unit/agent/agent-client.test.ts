@@ -1,0 +1,208 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { AgentClient } from "../../../src/agent/agent-client.js";
+import { encodeFrame, FrameType } from "../../../src/agent/frame.js";
+import { FakeAgent } from "../../helpers/fake-agent.js";
+
+const nonce = "ab".repeat(16);
+
+describe("AgentClient", () => {
+  let agent: FakeAgent;
+  beforeEach(async () => {
+    agent = await FakeAgent.start();
+  });
+  afterEach(() => agent.stop());
+
+  const connect = (opts: { generation?: number } = {}): Promise<AgentClient> =>
+    AgentClient.connect(agent.socketPath, { nonce, signal: AbortSignal.timeout(5_000), ...opts });
+
+  it("says hello after padding that completes an older connection's frame", async () => {
+    await using client = await connect();
+    expect(agent.paddingBytes).toBe(65_600);
+    expect(agent.requests[0]).toMatchObject({
+      type: "hello",
+      stream: 0,
+      fields: { generation: 1, nonce },
+    });
+    expect(client.hello.agentVersion).toBe("fake");
+  });
+
+  it("sends no padding to a VM that was just started", async () => {
+    await using client = await AgentClient.connect(agent.socketPath, {
+      nonce,
+      mayBeResumed: false,
+    });
+    expect(agent.paddingBytes).toBe(0);
+    expect(client.isConnected).toBe(true);
+  });
+
+  it("drops what is left of an older connection, also when it looks like a preamble", async () => {
+    const half = Buffer.from("\0\0\0\0\0\0msb-sync\r\n\x1a\nwrong session..", "latin1");
+    agent.stale = Buffer.concat([
+      encodeFrame(FrameType.data, 3, Buffer.alloc(9)).subarray(4),
+      half,
+      Buffer.alloc(3),
+    ]);
+    await using client = await connect();
+    expect(client.isConnected).toBe(true);
+  });
+
+  it("gives up on a guest that never sends the preamble", async () => {
+    agent.stale = Buffer.alloc(9 * 1024 * 1024, 0x41);
+    await expect(connect()).rejects.toMatchObject({ code: "MSB_ERR_PROTOCOL" });
+  });
+
+  it("says which generation the guest speaks", async () => {
+    agent.on("hello", (request, fake) => {
+      fake.send(0, {
+        id: request.id,
+        type: "error",
+        code: "generation",
+        message: "x",
+        generation: 7,
+      });
+      return undefined;
+    });
+    await expect(connect()).rejects.toMatchObject({
+      code: "MSB_ERR_GENERATION",
+      details: { generation: 7 },
+    });
+  });
+
+  it("fails pending requests when the connection is lost, and later ones with advice", async () => {
+    await using client = await connect();
+    agent.on("core.ping", (_request, fake) => {
+      fake.dropConnection();
+      return undefined;
+    });
+    await expect(client.ping()).rejects.toMatchObject({ code: "MSB_ERR_AGENT_UNREACHABLE" });
+    await expect(client.ping()).rejects.toThrow("reconnect");
+  });
+
+  it("gives up a request at its deadline and ignores the late reply", async () => {
+    await using client = await connect();
+    const held: Array<() => void> = [];
+    agent.on("core.ping", (request, fake) => {
+      held.push(() => fake.send(0, { id: request.id, type: "ok", data: "late" }));
+      return undefined;
+    });
+    await expect(client.ping("", { signal: AbortSignal.timeout(50) })).rejects.toMatchObject({
+      code: "MSB_ERR_REQUEST_TIMEOUT",
+    });
+    held[0]?.();
+    agent.on("core.ping", () => ({ data: "fresh" }));
+    expect(await client.ping()).toBe("fresh");
+  });
+
+  it("closes the connection to a guest that breaks the protocol", async () => {
+    await using client = await connect();
+    const lost = new Promise<string>((resolve) =>
+      client.onDisconnect((error) => resolve(error.code)),
+    );
+    agent.output(77, "data of a stream that nobody opened");
+    expect(await lost).toBe("MSB_ERR_PROTOCOL");
+  });
+
+  it("collects output and exit of a command and frees it", async () => {
+    await using client = await connect();
+    agent.on("exec.start", ({ stream }, fake) => {
+      setImmediate(() => {
+        fake.output(stream, "out");
+        fake.output(stream, "err", { channel: 2 });
+        fake.send(stream, { type: "exec.exited", exitCode: 3 });
+      });
+      return { pid: 42 };
+    });
+    const session = await client.exec(["x"], { env: ["A=1"], timeoutMs: 5 });
+    expect(session.pid).toBe(42);
+    const { exit, stdout, stderr } = await session.collect();
+    expect([exit.exitCode, stdout.toString(), stderr.toString()]).toEqual([3, "out", "err"]);
+    expect(agent.requests.map((request) => request.type)).toEqual([
+      "hello",
+      "exec.start",
+      "exec.close",
+    ]);
+    expect(agent.requests[1]?.fields).toEqual({ argv: ["x"], env: ["A=1"], timeoutMs: 5 });
+  });
+
+  it("translates a failed start by its errno", async () => {
+    await using client = await connect();
+    agent.on("exec.start", (request, fake) => {
+      const error = { type: "error", code: "exec", message: "x", operation: "execve", errno: 2 };
+      fake.send(request.stream, { id: request.id, ...error });
+      return undefined;
+    });
+    await expect(client.exec(["nope"])).rejects.toMatchObject({
+      code: "MSB_ERR_EXEC_FAILED",
+      details: { operation: "execve", errno: 2 },
+    });
+  });
+
+  it("takes a running command up where it was, in both directions", async () => {
+    await using client = await connect();
+    agent.on("exec.start", () => ({ pid: 1 }));
+    const session = await client.exec(["cat"], { stdin: true });
+    await session.write(Buffer.from("0123456789"));
+    agent.output(session.stream, "abc");
+    const iterator = session.output[Symbol.asyncIterator]();
+    expect((await iterator.next()).value?.data.toString()).toBe("abc");
+
+    agent.dropConnection();
+    await new Promise((resolve) => client.onDisconnect(resolve));
+    agent.hello = {
+      ...agent.hello,
+      state: "ready",
+      nextStream: 2,
+      execs: [{ stream: 1, pid: 1, running: true, outputOffset: 0, outputEnd: 6, stdinOffset: 4 }],
+    };
+    agent.on("exec.attach", ({ stream, fields }, fake) => {
+      expect(fields).toEqual({ outputOffset: 3 });
+      setImmediate(() => {
+        fake.output(stream, "def");
+        fake.send(stream, { type: "exec.exited", exitCode: 0 });
+      });
+      return { outputOffset: 3, stdinOffset: 4, running: true };
+    });
+    agent.frames.length = 0;
+    await Promise.all([client.reconnect(), client.reconnect()]);
+    expect((await iterator.next()).value?.data.toString()).toBe("def");
+    expect((await session.exited).exitCode).toBe(0);
+    const input = (): string =>
+      Buffer.concat(
+        agent.frames.filter((frame) => frame.type === FrameType.data).map((frame) => frame.payload),
+      ).toString();
+    await expect.poll(input).toBe("456789");
+  });
+
+  it("fails a command that is gone after the reconnect", async () => {
+    await using client = await connect();
+    agent.on("exec.start", () => ({ pid: 1 }));
+    const session = await client.exec(["x"]);
+    agent.dropConnection();
+    await new Promise((resolve) => client.onDisconnect(resolve));
+    await client.reconnect();
+    await expect(session.exited).rejects.toMatchObject({ code: "MSB_ERR_EXEC_NOT_FOUND" });
+  });
+
+  it("refuses a request that does not fit a frame", async () => {
+    await using client = await connect();
+    await expect(client.exec(["x".repeat(70_000)])).rejects.toMatchObject({
+      code: "MSB_ERR_INVALID_ARGUMENT",
+    });
+    expect(await client.ping().catch((error: { code: string }) => error.code)).toBe(
+      "MSB_ERR_PROTOCOL",
+    );
+  });
+
+  it("cancels a file transfer when its reader stops", async () => {
+    await using client = await connect();
+    agent.on("file.read", ({ stream }, fake) => {
+      setImmediate(() => fake.output(stream, Buffer.alloc(1000), { channel: 0 }));
+      return { size: 5_000, mode: 0o644 };
+    });
+    for await (const part of client.files.readStream("/x")) {
+      expect(part.length).toBe(1000);
+      break;
+    }
+    await expect.poll(() => agent.requests.at(-1)?.type).toBe("stream.cancel");
+  });
+});
