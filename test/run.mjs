@@ -1,0 +1,172 @@
+/**
+ * `npm test`: brings what is missing, builds, and runs every suite: lint, unit and integration, vm on QEMU,
+ * vm on libkrun. Ends with a table and one line `N passed, N failed`. A skipped test counts as failed.
+ */
+import { spawn } from "node:child_process";
+import * as fs from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ensurePackages, HOST_KERNEL_PACKAGE } from "./libkrun-host/debian.mjs";
+
+const project = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const KILL_GRACE_MS = 10_000;
+const PACKAGES = [
+  ...["qemu-system-x86", "e2fsprogs", "erofs-utils", "mmdebstrap", "busybox-static", "cpio"],
+  ...["kmod", "libcap-ng0", HOST_KERNEL_PACKAGE, "python3", "make", "g++"],
+];
+const VITEST = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
+
+const reports = fs.mkdtempSync(join(tmpdir(), "msb-test-reports-"));
+const results = [];
+let running;
+let stoppedBy;
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.on(name, () => {
+    stoppedBy ??= name;
+    stop(running, name);
+  });
+}
+
+let isPrepared = false;
+try {
+  await prepare();
+  isPrepared = true;
+  await suite("lint", "npm", ["run", "--silent", "lint"]);
+  const unit = join(reports, "unit.json");
+  await suite(
+    "unit, integration",
+    process.execPath,
+    [...VITEST, "--project", "unit", "--project", "integration", ...reporting(unit)],
+    { report: unit },
+  );
+  const qemu = join(reports, "qemu.json");
+  await suite("vm on qemu", process.execPath, [...VITEST, "--project", "vm", ...reporting(qemu)], {
+    report: qemu,
+    env: { MSB_TEST_DRIVERS: "qemu", MSB_REQUIRE_VM: "1" },
+  });
+  await suite(
+    "vm on libkrun",
+    process.execPath,
+    ["test/libkrun-host/run.mjs", "--out", join(reports, "libkrun")],
+    { report: join(reports, "libkrun/vitest.json") },
+  );
+} catch (error) {
+  console.error(`\ntest/run.mjs: ${error.message}`);
+  if (!isPrepared) results.push({ name: "preparation", passed: 0, failed: 1, seconds: 0 });
+} finally {
+  fs.rmSync(reports, { recursive: true, force: true });
+}
+summarize();
+
+/** Debian packages, npm packages, native build, TypeScript build. */
+async function prepare() {
+  if (process.platform === "linux") ensurePackages(PACKAGES);
+  const installed = modifiedAt("node_modules/.package-lock.json");
+  if (installed === 0 || installed < modifiedAt("package-lock.json")) {
+    await step("npm", ["ci", "--no-audit", "--no-fund"]);
+  }
+  const binaries = ["msb.node", "msb-vmm", ...(process.platform === "linux" ? ["msb-agent"] : [])];
+  const oldest = Math.min(...binaries.map((name) => modifiedAt(join("build/Release", name))));
+  if (oldest < newestIn("native", modifiedAt("binding.gyp"))) {
+    await step("npm", ["run", "--silent", "build:native"]);
+  }
+  await step("npm", ["run", "--silent", "build"]);
+}
+
+function reporting(file) {
+  return ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+}
+
+async function step(command, args) {
+  const code = await run(command, args);
+  if (code !== 0) throw new Error(`this failed (${code}): ${command} ${args.join(" ")}`);
+}
+
+/** Runs one suite and counts; without a report it counts as one test. */
+async function suite(name, command, args, { report, env = {} } = {}) {
+  if (stoppedBy !== undefined) throw new Error(`ended by ${stoppedBy}`);
+  console.log(`\n== ${name}`);
+  const begin = Date.now();
+  const code = await run(command, args, env);
+  const counts = report === undefined ? { passed: 1, failed: 0 } : countTests(report);
+  if (code !== 0 && counts.failed === 0) {
+    // An exit without a failed test: lint, a file that does not load, an unhandled error.
+    counts.failed = 1;
+    if (report === undefined) counts.passed = 0;
+  }
+  results.push({ name, ...counts, seconds: (Date.now() - begin) / 1000 });
+}
+
+function countTests(report) {
+  let content;
+  try {
+    content = JSON.parse(fs.readFileSync(report, "utf8"));
+  } catch {
+    return { passed: 0, failed: 1 };
+  }
+  const passed = content.numPassedTests;
+  const skipped = content.numTotalTests - passed - content.numFailedTests;
+  if (skipped > 0) console.error(`${skipped} tests were skipped; that counts as failed`);
+  // A file that does not load has no tests to fail.
+  const broken = content.testResults.filter(
+    (file) => file.status === "failed" && file.assertionResults.length === 0,
+  ).length;
+  const isEmpty = content.numTotalTests === 0;
+  return { passed, failed: content.numFailedTests + skipped + broken + (isEmpty ? 1 : 0) };
+}
+
+function run(command, args, env = {}) {
+  return new Promise((done, reject) => {
+    running = spawn(command, args, {
+      cwd: project,
+      stdio: "inherit",
+      // A group of its own, so that a signal reaches all of it, and once.
+      detached: true,
+      env: { ...process.env, ...env },
+    });
+    running.once("error", reject);
+    running.once("close", (code, signal) => {
+      running = undefined;
+      done(code ?? signal);
+    });
+    if (stoppedBy !== undefined) stop(running, stoppedBy);
+  });
+}
+
+function stop(child, signal) {
+  if (child?.pid === undefined) return;
+  const send = (name) => {
+    try {
+      process.kill(-child.pid, name);
+    } catch {
+      // It has ended.
+    }
+  };
+  send(signal);
+  setTimeout(() => send("SIGKILL"), KILL_GRACE_MS).unref();
+}
+
+function modifiedAt(path) {
+  return fs.statSync(join(project, path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+function newestIn(folder, atLeast) {
+  let newest = atLeast;
+  for (const name of fs.readdirSync(join(project, folder), { recursive: true })) {
+    if (/\.(cc|h)$/.test(name)) newest = Math.max(newest, modifiedAt(join(folder, name)));
+  }
+  return newest;
+}
+
+function summarize() {
+  const sum = (key) => results.reduce((total, result) => total + result[key], 0);
+  console.log("");
+  for (const { name, passed, failed, seconds } of results) {
+    const counts = `${`${passed}`.padStart(5)} passed ${`${failed}`.padStart(4)} failed`;
+    console.log(`${name.padEnd(20)} ${counts} ${seconds.toFixed(1).padStart(8)} s`);
+  }
+  const failed = sum("failed") + (stoppedBy === undefined ? 0 : 1);
+  console.log(`${sum("passed")} passed, ${failed} failed`);
+  process.exitCode = failed === 0 ? 0 : 1;
+}
