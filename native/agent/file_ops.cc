@@ -153,15 +153,15 @@ Status MakeDirectory(const std::string& path, mode_t mode, bool recursive) {
   return Status::Error("mkdir", EEXIST, path + " exists and is no directory");
 }
 
-Status RemovePath(const std::string& path, bool recursive) {
+Status RemovePath(const std::string& given_path, bool recursive) {
+  // With a slash at the end, the kernel would follow a symlink.
+  const std::string path = given_path.substr(0, given_path.find_last_not_of('/') + 1);
+  if (path.empty()) return Status::Error("rmdir", EBUSY, "the root cannot be removed");
   struct stat info;
   if (lstat(path.c_str(), &info) != 0) return Status::Errno("lstat", path);
   if (!S_ISDIR(info.st_mode)) {
     if (unlink(path.c_str()) != 0) return Status::Errno("unlink", path);
     return {};
-  }
-  if (path.find_first_not_of('/') == std::string::npos) {
-    return Status::Error("rmdir", EBUSY, "the root cannot be removed");
   }
   if (rmdir(path.c_str()) == 0) return {};
   if (!recursive || errno != ENOTEMPTY) return Status::Errno("rmdir", path);

@@ -16,7 +16,7 @@ bool FileSender::TakeCredit(uint64_t consumed, uint64_t limit) {
   return true;
 }
 
-bool FileSender::HasFrame() const { return !ended_ && (sent_ < limit_ || at_end_); }
+bool FileSender::HasFrame() const { return !ended_ && sent_ < limit_; }
 
 void FileSender::AppendFrame(std::string* tx) {
   const size_t wanted = static_cast<size_t>(std::min<uint64_t>(limit_ - sent_, kMaxDataBytes));
@@ -58,7 +58,7 @@ StatusOr<std::unique_ptr<FileReader>> FileReader::Open(uint32_t stream, const st
 }
 
 Status FileReader::Fill(size_t wanted, std::string* buffer, bool* at_end) {
-  if (left_ >= 0) wanted = static_cast<size_t>(std::min<int64_t>(left_, static_cast<int64_t>(wanted)));
+  if (left_ >= 0) wanted = std::min(wanted, static_cast<size_t>(left_));
   const size_t before = buffer->size();
   buffer->resize(before + wanted);
   ssize_t count = 0;
