@@ -7,7 +7,7 @@ import type { DriverName, HypervisorDriver, VmConfig } from "../../src/hyperviso
 import { type Hypervisor, openHypervisor } from "../../src/hypervisor/open.js";
 import { msbPaths } from "../../src/paths.js";
 import { type BootGuestOpts, Guest } from "../../src/sandbox/guest.js";
-import { busyboxImage } from "./test-image.js";
+import { busyboxImage } from "./test-image.mjs";
 
 const KNOWN: readonly DriverName[] = ["libkrun", "qemu"];
 

@@ -1,0 +1,1 @@
+export declare function busyboxImage(): Promise<string>;
