@@ -38,8 +38,10 @@ export function packJob(project, scratch, { command, env, msbHome }) {
     if (LEFT_OUT.has(name)) continue;
     copy(join(project, "node_modules", name), join(target, "node_modules", name), isWanted);
   }
-  // Disks are quickly made inside; runtime components cannot be fetched there.
-  copy(join(msbHome, "runtime"), join(stage, "msb-home/runtime"));
+  // Disks are quickly made inside; runtime components cannot be fetched there. Their times must stay exact, or
+  // they are hashed again (Node's own copy keeps milliseconds only).
+  fs.mkdirSync(join(stage, "msb-home"));
+  execFileSync("cp", ["-rLp", join(msbHome, "runtime"), join(stage, "msb-home/runtime")]);
   fs.writeFileSync(join(stage, "run.sh"), script(command, env));
   const disk = join(scratch, "job.erofs");
   execFileSync("mkfs.erofs", ["--quiet", disk, stage], { stdio: ["ignore", 2, 2] });
