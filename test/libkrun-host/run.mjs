@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { busyboxImage } from "../helpers/test-image.mjs";
 import { ensurePackages, HOST_KERNEL_PACKAGE } from "./debian.mjs";
 import { ensureHostImage } from "./image.mjs";
 import { packJob } from "./job.mjs";
@@ -118,6 +119,8 @@ async function runEmulated() {
   const scratch = makeScratch();
   try {
     await bringRuntime();
+    process.env.MSB_HOME = msbHome;
+    await busyboxImage();
     const image = ensureHostImage(cache, scratch);
     abort.signal.throwIfAborted();
     const command = positionals.length > 0 ? positionals : testCommand("/out/vitest.json");
