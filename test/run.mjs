@@ -1,3 +1,4 @@
+/* oxlint-disable no-console -- what it says is for people */
 /**
  * `npm test`: brings what is missing, builds, and runs every suite: lint, unit and integration, vm on QEMU,
  * vm on libkrun. Ends with a table and one line `N passed, N failed`. A skipped test counts as failed.
@@ -12,10 +13,23 @@ import { ensurePackages, HOST_KERNEL_PACKAGE } from "./libkrun-host/debian.mjs";
 const project = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const KILL_GRACE_MS = 10_000;
 const PACKAGES = [
-  ...["qemu-system-x86", "e2fsprogs", "erofs-utils", "mmdebstrap", "busybox-static", "cpio"],
-  ...["kmod", "libcap-ng0", HOST_KERNEL_PACKAGE, "python3", "make", "g++"],
+  "qemu-system-x86",
+  "e2fsprogs",
+  "erofs-utils",
+  "mmdebstrap",
+  "busybox-static",
+  "cpio",
+  "kmod",
+  "libcap-ng0",
+  HOST_KERNEL_PACKAGE,
+  "python3",
+  "make",
+  "g++",
 ];
 const VITEST = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
+
+// Tests keep their own runtime components, away from the user's.
+process.env.MSB_HOME ||= join(project, "node_modules/.cache/msb-ts/msb-home");
 
 const reports = fs.mkdtempSync(join(tmpdir(), "msb-test-reports-"));
 const results = [];
@@ -62,16 +76,27 @@ summarize();
 /** Debian packages, npm packages, native build, TypeScript build. */
 async function prepare() {
   if (process.platform === "linux") ensurePackages(PACKAGES);
-  const installed = modifiedAt("node_modules/.package-lock.json");
-  if (installed === 0 || installed < modifiedAt("package-lock.json")) {
-    await step("npm", ["ci", "--no-audit", "--no-fund"]);
-  }
+  if (!isInstalled()) await step("npm", ["ci", "--no-audit", "--no-fund"]);
   const binaries = ["msb.node", "msb-vmm", ...(process.platform === "linux" ? ["msb-agent"] : [])];
   const oldest = Math.min(...binaries.map((name) => modifiedAt(join("build/Release", name))));
   if (oldest < newestIn("native", modifiedAt("binding.gyp"))) {
     await step("npm", ["run", "--silent", "build:native"]);
   }
   await step("npm", ["run", "--silent", "build"]);
+}
+
+/** Does node_modules hold what the lock file names? Dates tell nothing after a fresh checkout. */
+function isInstalled() {
+  const read = (path) => JSON.parse(fs.readFileSync(join(project, path), "utf8")).packages;
+  try {
+    const installed = read("node_modules/.package-lock.json");
+    return Object.entries(read("package-lock.json")).every(
+      ([path, { version, optional }]) =>
+        path === "" || optional === true || installed[path]?.version === version,
+    );
+  } catch {
+    return false;
+  }
 }
 
 function reporting(file) {

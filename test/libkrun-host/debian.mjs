@@ -1,3 +1,4 @@
+/* oxlint-disable no-console -- what it says is for people */
 /** Debian packages that tests need: installed when we may, else named in one command. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";

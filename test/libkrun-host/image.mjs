@@ -1,3 +1,4 @@
+/* oxlint-disable no-console -- what it says is for people */
 /** Builds the disk of the emulated KVM host from Debian packages; kept under a digest of what it is made of. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";

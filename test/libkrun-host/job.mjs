@@ -38,13 +38,14 @@ export function packJob(project, scratch, { command, env, msbHome }) {
     if (LEFT_OUT.has(name)) continue;
     copy(join(project, "node_modules", name), join(target, "node_modules", name), isWanted);
   }
-  fs.mkdirSync(join(stage, "msb-home"));
-  for (const name of ["runtime", "disks"]) {
-    const from = join(msbHome, name);
-    // Sparse files (upper templates) would be stored whole; they are quickly made inside.
-    const keep = (path) => !path.endsWith(".ext4");
-    if (fs.existsSync(from)) copy(from, join(stage, "msb-home", name), keep);
+  // Runtime components cannot be fetched inside. Their times must stay exact, or they are hashed again (Node's
+  // own copy keeps milliseconds only). Of the disks only test images take long to make there.
+  fs.mkdirSync(join(stage, "msb-home/disks"), { recursive: true });
+  for (const name of fs.readdirSync(join(msbHome, "disks"))) {
+    if (!/^test-.*\.erofs$/.test(name)) continue;
+    copy(join(msbHome, "disks", name), join(stage, "msb-home/disks", name));
   }
+  execFileSync("cp", ["-rLp", join(msbHome, "runtime"), join(stage, "msb-home/runtime")]);
   fs.writeFileSync(join(stage, "run.sh"), script(command, env));
   const disk = join(scratch, "job.erofs");
   execFileSync("mkfs.erofs", ["--quiet", disk, stage], { stdio: ["ignore", 2, 2] });

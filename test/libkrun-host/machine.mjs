@@ -1,3 +1,4 @@
+/* oxlint-disable no-console -- what it says is for people */
 /** Boots the emulated KVM host with one job, shows its console, and brings /out and the exit code back. */
 import { execFileSync, spawn } from "node:child_process";
 import * as fs from "node:fs";
@@ -29,21 +30,22 @@ export async function runInHost(image, jobDisk, { scratch, outDir, timeoutMs, si
 }
 
 function boot(image, jobDisk, outDisk, { timeoutMs, signal }) {
-  const disk = (id, file, drive) => [
-    ...["-drive", `id=${id},if=none,format=raw,file=${file},${drive}`],
-    ...["-device", `virtio-blk-pci,drive=${id},serial=${id}`],
-  ];
+  const disk = (id, file, drive) =>
+    [
+      ["-drive", `id=${id},if=none,format=raw,file=${file},${drive}`],
+      ["-device", `virtio-blk-pci,drive=${id},serial=${id}`],
+    ].flat();
   // q35: Debian's kernel hangs at early boot on -M microvm now and then. One vCPU: two are slower here.
   const args = [
-    ...["-M", "q35", "-accel", "tcg", "-cpu", "max,+svm,+npt", "-m", "4096", "-smp", "1"],
-    ...["-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-serial", "stdio"],
-    ...["-kernel", image.kernel, "-initrd", image.initramfs],
-    ...["-append", "console=ttyS0 quiet loglevel=3 panic=-1"],
-    ...disk("root", image.disk, "snapshot=on"),
-    ...disk("job", jobDisk, "readonly=on"),
-    ...disk("out", outDisk, "cache=unsafe"),
-    ...["-device", "virtio-rng-pci"],
-  ];
+    ["-M", "q35", "-accel", "tcg", "-cpu", "max,+svm,+npt", "-m", "4096", "-smp", "1"],
+    ["-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-serial", "stdio"],
+    ["-kernel", image.kernel, "-initrd", image.initramfs],
+    ["-append", "console=ttyS0 quiet loglevel=3 panic=-1"],
+    disk("root", image.disk, "snapshot=on"),
+    disk("job", jobDisk, "readonly=on"),
+    disk("out", outDisk, "cache=unsafe"),
+    ["-device", "virtio-rng-pci"],
+  ].flat();
   return new Promise((resolve, reject) => {
     // The machine dies with this process, even if that is killed.
     const qemu = spawn("setpriv", ["--pdeathsig", "KILL", "qemu-system-x86_64", ...args], {

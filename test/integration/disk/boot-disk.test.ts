@@ -96,14 +96,14 @@ describe("a boot disk", () => {
     const append =
       "console=hvc0 panic=-1 reboot=t quiet root=/dev/vda rootfstype=erofs ro init=/msb-agent";
     const args = [
-      ...["-M", "microvm,acpi=off", "-accel", "tcg", "-cpu", "max", "-m", "256", "-smp", "1"],
-      ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-      ...["-kernel", kernel.path, "-append", append],
-      ...["-chardev", "stdio,id=console", "-device", "virtio-serial-device"],
-      ...["-device", "virtconsole,chardev=console"],
-      ...["-drive", `id=boot,if=none,format=raw,file=${disk},readonly=on`],
-      ...["-device", "virtio-blk-device,drive=boot"],
-    ];
+      ["-M", "microvm,acpi=off", "-accel", "tcg", "-cpu", "max", "-m", "256", "-smp", "1"],
+      ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
+      ["-kernel", kernel.path, "-append", append],
+      ["-chardev", "stdio,id=console", "-device", "virtio-serial-device"],
+      ["-device", "virtconsole,chardev=console"],
+      ["-drive", `id=boot,if=none,format=raw,file=${disk},readonly=on`],
+      ["-device", "virtio-blk-device,drive=boot"],
+    ].flat();
     const boot = () => runTool("qemu-system-x86_64", args, { timeoutMs: 40_000 });
     // An emulated guest's clock calibration hangs now and then; the driver avoids it, this bare boot retries.
     const result = await boot().catch(boot);
