@@ -32,7 +32,11 @@
       ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS"],
-      "libraries": ["-ldl"]
+      "libraries": ["-ldl"],
+      "conditions": [
+        # A thread that watches a VM may outlive the Worker that loaded the addon: never unload it.
+        ["OS=='linux'", { "ldflags": ["-Wl,-z,nodelete"] }]
+      ]
     },
     {
       "target_name": "msb-vmm",
@@ -47,6 +51,8 @@
         "native/vmm/main.cc",
         "native/vmm/sanitize.cc",
         "native/vmm/boot_report.cc",
+        "native/vmm/confine.cc",
+        "native/vmm/landlock.cc",
         "native/vmm/vm_process.cc",
         "native/vmm/channel_relay.cc",
         "native/vmm/supervisor.cc"
@@ -55,7 +61,28 @@
       "libraries": ["-ldl", "-lpthread"]
     }
   ],
+  "variables": {
+    # The tests are in a checkout, not in the package.
+    "has_tests": "<!(node -p \"+require('fs').existsSync('test/native/main.cc')\")"
+  },
   "conditions": [
+    ["OS=='linux' and has_tests==1", {
+      "targets": [
+        {
+          "target_name": "msb-native-test",
+          "type": "executable",
+          "sources": [
+            "native/base/status.cc",
+            "native/base/json.cc",
+            "native/base/frame.cc",
+            "native/agent/small_file.cc",
+            "native/agent/user_lookup.cc",
+            "<!@(node -p \"require('fs').readdirSync('test/native').filter(f=>f.endsWith('.cc')).map(f=>'test/native/'+f).join(' ')\")"
+          ],
+          "ldflags!": ["-rdynamic"]
+        }
+      ]
+    }],
     ["OS=='linux'", {
       "targets": [
         {
@@ -64,7 +91,6 @@
           "sources": [
             "native/base/status.cc",
             "native/base/json.cc",
-        "native/base/fd_ops.cc",
             "native/base/frame.cc",
             "<!@(node -p \"require('fs').readdirSync('native/agent').filter(f=>f.endsWith('.cc')).map(f=>'native/agent/'+f).join(' ')\")"
           ],

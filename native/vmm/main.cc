@@ -59,12 +59,6 @@ StatusOr<VmConfig> ReadConfig() {
   return VmConfig::Parse(text);
 }
 
-Json::Array Confinement() {
-  Json::Array list;
-  for (const char* item : kConfinement) list.emplace_back(item);
-  return list;
-}
-
 Status Supervise(const BootReport& report) {
   StatusOr<VmConfig> config = ReadConfig();
   if (!config.ok()) return config.status();
@@ -72,7 +66,7 @@ Status Supervise(const BootReport& report) {
   UniqueFd lifeline(kLifelineFd);
   if (config.value().detached) lifeline.Reset();
   MSB_RETURN_IF_ERROR(LimitResources(config.value()));
-  report.Stage("configured", {{"confinement", Json(Confinement())}});
+  report.Stage("configured");
   StatusOr<UniqueFd> signals = WatchSignals();
   if (!signals.ok()) return signals.status();
   StatusOr<VmProcess> vm = StartVmProcess(config.value(), report);

@@ -18,10 +18,6 @@ void CloseAllBut(std::vector<int> keep, int first);
 // Limits that follow from the config: open files, and file size as of the largest writable disk.
 Status LimitResources(const VmConfig& config);
 
-// What SanitizeProcess and LimitResources have switched on, for the report.
-inline constexpr const char* kConfinement[] = {"no_new_privs", "empty_environment", "own_fds",
-                                               "no_core_dumps", "rlimits"};
-
 }  // namespace msb::vmm
 
 #endif  // MSB_VMM_SANITIZE_H_

@@ -55,7 +55,10 @@ void Supervisor::WaitForEvents() {
     firsts.push_back(polls.size());
     relay.AddPolls(&polls);
   }
-  if (poll(polls.data(), polls.size(), PollTimeoutMs()) < 0) return;
+  const int timeout_ms = PollTimeoutMs();
+  if (poll(polls.data(), polls.size(), timeout_ms) < 0) return;
+  // A host that leaves now was there until now: its lease begins here.
+  if (!relays_.empty() && relays_[agent_].has_host()) host_seen_ms_ = MonotonicMs();
   for (size_t i = 0; i < relays_.size(); ++i) relays_[i].Handle(polls, firsts[i]);
   if (!alive_reported_ &&
       std::any_of(relays_.begin(), relays_.end(),

@@ -10,6 +10,7 @@
 #include "base/fd_ops.h"
 #include "krun/krun_context.h"
 #include "krun/libkrun.h"
+#include "vmm/confine.h"
 #include "vmm/sanitize.h"
 
 #ifdef __linux__
@@ -70,6 +71,15 @@ Status MakeChannels(const VmConfig& config, VmProcess* vm, ChildEnds* child) {
   return Status();
 }
 
+Status ConfineAndReport(const VmConfig& config, const BootReport& report) {
+  StatusOr<std::vector<std::string>> measures = Confine(config);
+  if (!measures.ok()) return measures.status();
+  Json::Array list;
+  for (std::string& measure : measures.value()) list.emplace_back(std::move(measure));
+  report.Stage("entering", {{"confinement", Json(std::move(list))}});
+  return Status();
+}
+
 Status EnterLibkrun(const VmConfig& config, const ChildEnds& child, const BootReport& report) {
   StatusOr<const Libkrun*> library = Libkrun::Load(config.libkrun_path);
   if (!library.ok()) return library.status();
@@ -89,20 +99,20 @@ Status EnterLibkrun(const VmConfig& config, const ChildEnds& child, const BootRe
   }
   MSB_RETURN_IF_ERROR(context.value()->SetMachine(config));
   MSB_RETURN_IF_ERROR(context.value()->SetDevices(config, console_tty, ports));
-  report.Stage("entering");
+  MSB_RETURN_IF_ERROR(ConfineAndReport(config, report));
   return context.value()->Enter();
 }
 
-Status ExecQemu(const VmConfig& config, const ChildEnds& child, BootReport report) {
+Status ExecQemu(const VmConfig& config, const ChildEnds& child, BootReport* report) {
   // Everything is parked high first, so that putting one in its place cannot close another.
-  const int report_fd = fcntl(report.fd(), F_DUPFD_CLOEXEC, kParkedFd);
+  const int report_fd = fcntl(report->fd(), F_DUPFD_CLOEXEC, kParkedFd);
   if (report_fd < 0) return Status::Errno("fcntl", "cannot keep the report open");
   std::vector<int> parked;
   for (const UniqueFd& fd : child.channels) {
     parked.push_back(fcntl(fd.get(), F_DUPFD_CLOEXEC, kParkedFd));
     if (parked.back() < 0) return Status::Errno("fcntl", "cannot pass a channel to QEMU");
   }
-  report.set_fd(report_fd);
+  report->set_fd(report_fd);
   for (size_t i = 0; i < parked.size(); ++i) {
     if (dup2(parked[i], kFirstChildFd + static_cast<int>(i)) < 0) {
       return Status::Errno("dup2", "cannot pass a channel to QEMU");
@@ -113,20 +123,21 @@ Status ExecQemu(const VmConfig& config, const ChildEnds& child, BootReport repor
   for (const std::string& arg : config.qemu_args) argv.push_back(const_cast<char*>(arg.c_str()));
   argv.push_back(nullptr);
   char* const no_environment[] = {nullptr};
-  report.Stage("entering");
+  MSB_RETURN_IF_ERROR(ConfineAndReport(config, *report));
+  // Until here a report that nobody reads must not end the VM.
+  std::signal(SIGPIPE, SIG_DFL);
   execve(config.qemu_path.c_str(), argv.data(), no_environment);
   Status status = Status::Errno("execve", "cannot execute " + config.qemu_path);
-  report.Failed(status);
-  _exit(kFailureStatus);
+  std::signal(SIGPIPE, SIG_IGN);
+  return status;
 }
 
-[[noreturn]] void RunChild(const VmConfig& config, ChildEnds child, const BootReport& report,
+[[noreturn]] void RunChild(const VmConfig& config, ChildEnds child, BootReport report,
                            pid_t supervisor) {
 #ifdef __linux__
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != supervisor) _exit(kFailureStatus);
 #endif
-  std::signal(SIGPIPE, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
   std::signal(SIGCHLD, SIG_DFL);
   dup2(child.standard_error.get(), STDOUT_FILENO);
@@ -134,7 +145,7 @@ Status ExecQemu(const VmConfig& config, const ChildEnds& child, BootReport repor
   child.standard_error.Reset();
   const Status status = config.driver == VmConfig::Driver::kLibkrun
                             ? EnterLibkrun(config, child, report)
-                            : ExecQemu(config, child, report);
+                            : ExecQemu(config, child, &report);
   report.Failed(status);
   _exit(kFailureStatus);
 }

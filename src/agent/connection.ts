@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
 import { MsbError } from "../errors.js";
+import { throwIfAborted } from "../util/async.js";
 import {
   decodeCredit,
   encodeCredit,
@@ -87,7 +88,7 @@ export class Connection {
     socketPath: string,
     opts: { mayBeResumed: boolean; onClose: (error: MsbError) => void; signal?: AbortSignal },
   ): Promise<Connection> {
-    opts.signal?.throwIfAborted();
+    throwIfAborted(opts.signal, "Connecting to the guest agent");
     const socket = await new Promise<Socket>((resolve, reject) => {
       const attempt = connect({ path: socketPath });
       const onAbort = (): void => {
@@ -120,7 +121,7 @@ export class Connection {
     fields: HostRequests[T],
     opts: { stream?: number; signal?: AbortSignal } = {},
   ): Promise<Fields> {
-    opts.signal?.throwIfAborted();
+    throwIfAborted(opts.signal, `The request ${type}`);
     if (this.#closeError !== undefined) throw this.#closeError;
     if (this.#requests.size >= MAX_PENDING_REQUESTS) {
       throw new MsbError(

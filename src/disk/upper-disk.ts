@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { MsbError } from "../errors.js";
 import { loadNative } from "../native/binding.js";
 import type { MsbPaths } from "../paths.js";
-import { SingleFlight } from "../util/async.js";
+import { SingleFlight, throwIfAborted } from "../util/async.js";
 import { moveIntoPlace, replaceFile, tempName } from "../util/atomic-file.js";
 import { findExecutable, runTool } from "../util/process.js";
 import { spaceError } from "./disk-error.js";
@@ -41,7 +41,7 @@ export async function createUpperDisk(path: string, opts: CreateUpperDiskOpts): 
   const template = await flights.run(`${paths.home}\n${sizeBytes}`, () =>
     ensureTemplate(sizeBytes, paths),
   );
-  opts.signal?.throwIfAborted();
+  throwIfAborted(opts.signal, "Making the upper disk");
   if ((await stat(path).catch(() => undefined)) !== undefined) {
     throw new MsbError(
       "MSB_ERR_INVALID_ARGUMENT",

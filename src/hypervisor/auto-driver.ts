@@ -1,6 +1,6 @@
 /** `--hypervisor auto`: libkrun where it really works, else QEMU, with the reason kept. */
 import { MsbError } from "../errors.js";
-import { settlesWithin } from "../util/async.js";
+import { settlesWithin, throwIfAborted } from "../util/async.js";
 import type { DriverName, DriverProbe, HypervisorDriver, MicroVm, VmConfig } from "./driver.js";
 import { readVerdict, type Verdict, writeVerdict } from "./verdict-cache.js";
 
@@ -105,7 +105,7 @@ export class AutoDriver implements HypervisorDriver {
       return vm;
     }
     await vm.stop();
-    opts.signal?.throwIfAborted();
+    throwIfAborted(opts.signal, "The boot");
     const reason =
       `the first microVM under libkrun gave no sign of life within ${limitMs} ms ` +
       "(MSB_SIGN_OF_LIFE_MS): this host's KVM cannot run it.";

@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { MsbError } from "../errors.js";
 import type { MicroVmHandle, NativeBinding } from "../native/binding.js";
-import { deferred, settlesWithin } from "../util/async.js";
+import { deferred, settlesWithin, throwIfAborted } from "../util/async.js";
 import type { BootStage, DriverName, MicroVm, VmExit } from "./driver.js";
 import { vmExitError } from "./exit-error.js";
 import { RingBuffer } from "./ring-buffer.js";
@@ -81,7 +81,7 @@ export class VmProcess implements MicroVm {
     opts: VmProcessOpts,
     { signal }: { signal?: AbortSignal } = {},
   ): Promise<VmProcess> {
-    signal?.throwIfAborted();
+    throwIfAborted(signal, "The boot");
     const vm = new VmProcess(opts);
     await mkdir(opts.vmDir, { recursive: true, mode: 0o700 });
     try {
@@ -96,7 +96,7 @@ export class VmProcess implements MicroVm {
       await vm.#entered.promise;
     } catch (error) {
       await vm.exited;
-      signal?.throwIfAborted();
+      throwIfAborted(signal, "The boot");
       throw error;
     } finally {
       signal?.removeEventListener("abort", onAbort);

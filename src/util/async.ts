@@ -54,6 +54,11 @@ export async function abortable<T>(
   }
 }
 
+/** Throws MSB_ERR_ABORTED if `signal` was aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined, what: string): void {
+  if (signal?.aborted) throw abortReason(signal, what);
+}
+
 /** The MsbError for an aborted signal. */
 export function abortReason(signal: AbortSignal, what: string): MsbError {
   if (signal.reason instanceof MsbError) return signal.reason;
