@@ -5,126 +5,141 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <string>
+#include <cerrno>
 #include <vector>
 
-#include "addon/promise_worker.h"
-#include "base/fd_ops.h"
+#include "base/fd_util.h"
 #include "base/unique_fd.h"
 
 #ifdef __linux__
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #endif
+#ifdef __APPLE__
+#include <sys/clonefile.h>
+#endif
 
-namespace msb {
+namespace msb::addon {
 namespace {
 
-struct Clone {
-  int64_t size_bytes = 0;
-  int64_t data_bytes = 0;
+constexpr size_t kCopyBytes = 256 * 1024;
+
+struct Files {
+  int from;
+  int to;
+  const std::string& from_path;
+  const std::string& to_path;
 };
 
-constexpr size_t kBufferBytes = 1 << 20;
+#ifdef __linux__
+// False when the kernel has no way of copying between these two files.
+StatusOr<bool> CopyInKernel(const Files& files, off_t* begin, off_t end) {
+  while (*begin < end) {
+    off_t in = *begin;
+    off_t out = *begin;
+    const ssize_t count = RetryOnEintr([&] {
+      return copy_file_range(files.from, &in, files.to, &out, static_cast<size_t>(end - *begin), 0);
+    });
+    if (count < 0) {
+      if (errno == ENOSYS || errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP) return false;
+      return Status::Errno("copy_file_range", files.to_path);
+    }
+    if (count == 0)
+      return Status::Error("copy_file_range", EIO, files.from_path + " became shorter");
+    *begin += count;
+  }
+  return true;
+}
+#endif
 
-Status CopyByBuffer(int source, int target, off_t offset, off_t end) {
-  std::vector<char> buffer(kBufferBytes);
-  while (offset < end) {
-    const size_t wanted = static_cast<size_t>(std::min<off_t>(end - offset, kBufferBytes));
-    const ssize_t got = pread(source, buffer.data(), wanted, offset);
-    if (got <= 0) return Status::Errno("pread", "cannot read the source disk");
+Status CopyRange(const Files& files, off_t begin, off_t end) {
+#ifdef __linux__
+  StatusOr<bool> copied = CopyInKernel(files, &begin, end);
+  if (!copied.ok()) return copied.status();
+  if (copied.value()) return Status();
+#endif
+  std::vector<char> buffer(kCopyBytes);
+  while (begin < end) {
+    const size_t wanted = static_cast<size_t>(std::min<off_t>(end - begin, kCopyBytes));
+    const ssize_t got =
+        RetryOnEintr([&] { return pread(files.from, buffer.data(), wanted, begin); });
+    if (got < 0) return Status::Errno("read", files.from_path);
+    if (got == 0) return Status::Error("read", EIO, files.from_path + " became shorter");
     for (ssize_t done = 0; done < got;) {
-      const ssize_t put =
-          pwrite(target, buffer.data() + done, static_cast<size_t>(got - done), offset + done);
-      if (put < 0 && errno == EINTR) continue;
-      if (put <= 0) return Status::Errno("pwrite", "cannot write the new disk");
+      const ssize_t put = RetryOnEintr([&] {
+        return pwrite(files.to, buffer.data() + done, static_cast<size_t>(got - done),
+                      begin + done);
+      });
+      if (put < 0) return Status::Errno("write", files.to_path);
       done += put;
     }
-    offset += got;
+    begin += got;
   }
   return Status();
 }
 
-Status CopyExtent(int source, int target, off_t offset, off_t end) {
+// Copies what is not a hole; says how much that was.
+StatusOr<uint64_t> CopyData(const Files& files, off_t size) {
+  uint64_t data_bytes = 0;
+  off_t end = 0;
+  while (end < size) {
+    off_t begin = lseek(files.from, end, SEEK_DATA);
+    if (begin < 0 && errno == ENXIO) break;  // only a hole is left
+    if (begin < 0 && errno != EINVAL) return Status::Errno("lseek", files.from_path);
+    if (begin < 0) {  // the filesystem knows no holes
+      begin = end;
+      end = size;
+    } else {
+      end = lseek(files.from, begin, SEEK_HOLE);
+      if (end < 0) return Status::Errno("lseek", files.from_path);
+      end = std::min(end, size);
+    }
+    if (begin >= size) break;
+    MSB_RETURN_IF_ERROR(CopyRange(files, begin, end));
+    data_bytes += static_cast<uint64_t>(end - begin);
+  }
+  return data_bytes;
+}
+
+StatusOr<CloneResult> Fill(const Files& files, const struct stat& info) {
+  CloneResult result;
+  result.size_bytes = static_cast<uint64_t>(info.st_size);
 #ifdef __linux__
-  while (offset < end) {
-    off_t from = offset;
-    off_t to = offset;
-    const ssize_t count =
-        copy_file_range(source, &from, target, &to, static_cast<size_t>(end - offset), 0);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno == ENOSPC)
-      return Status::Errno("copy_file_range", "cannot write the new disk");
-    // Not every pair of filesystems can do it, and one that says it copied nothing did not reach
-    // the end.
-    if (count <= 0) break;
-    offset += count;
+  if (ioctl(files.to, FICLONE, files.from) == 0) {
+    result.data_bytes =
+        std::min<uint64_t>(static_cast<uint64_t>(info.st_blocks) * 512, result.size_bytes);
+    return result;
   }
 #endif
-  return CopyByBuffer(source, target, offset, end);
-}
-
-StatusOr<int64_t> CopyExtents(int source, int target, off_t size) {
-  int64_t copied = 0;
-  off_t offset = 0;
-  while (offset < size) {
-    const off_t data = lseek(source, offset, SEEK_DATA);
-    if (data < 0 && errno == ENXIO) break;
-    if (data < 0) return Status::Errno("lseek", "cannot find the data of the source disk");
-    off_t hole = lseek(source, data, SEEK_HOLE);
-    if (hole < 0) return Status::Errno("lseek", "cannot find the holes of the source disk");
-    hole = std::min(hole, size);
-    MSB_RETURN_IF_ERROR(CopyExtent(source, target, data, hole));
-    copied += hole - data;
-    offset = hole;
-  }
-  return copied;
-}
-
-StatusOr<Clone> FillClone(int source, int target) {
-  struct stat info {};
-  if (fstat(source, &info) != 0) return Status::Errno("fstat", "cannot read the source disk");
-  if (!S_ISREG(info.st_mode)) return Status::Invalid("source", "the source disk is not a file");
-  Clone clone{info.st_size, 0};
-#ifdef FICLONE
-  if (ioctl(target, FICLONE, source) == 0) return clone;
-#endif
-  if (ftruncate(target, info.st_size) != 0)
-    return Status::Errno("ftruncate", "cannot size the new disk");
-  StatusOr<int64_t> copied = CopyExtents(source, target, info.st_size);
+  if (ftruncate(files.to, info.st_size) != 0) return Status::Errno("ftruncate", files.to_path);
+  StatusOr<uint64_t> copied = CopyData(files, info.st_size);
   if (!copied.ok()) return copied.status();
-  clone.data_bytes = copied.value();
-  return clone;
-}
-
-StatusOr<Clone> CloneFile(const std::string& source_path, const std::string& target_path) {
-  UniqueFd source(open(source_path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!source.valid()) return Status::Errno("open", source_path);
-  UniqueFd target(open(target_path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!target.valid()) return Status::Errno("open", target_path);
-  StatusOr<Clone> clone = FillClone(source.get(), target.get());
-  if (!clone.ok()) unlink(target_path.c_str());
-  return clone;
+  result.data_bytes = copied.value();
+  return result;
 }
 
 }  // namespace
 
-Napi::Value CloneSparse(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  if (info.Length() != 2 || !info[0].IsString() || !info[1].IsString()) {
-    Napi::TypeError::New(env, "cloneSparse takes two paths").ThrowAsJavaScriptException();
-    return env.Undefined();
+StatusOr<CloneResult> CloneSparse(const std::string& from, const std::string& to) {
+  UniqueFd source(open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!source.valid()) return Status::Errno("open", from);
+  struct stat info = {};
+  if (fstat(source.get(), &info) != 0) return Status::Errno("fstat", from);
+  if (!S_ISREG(info.st_mode)) return Status::Error("open", EINVAL, from + " is not a regular file");
+#ifdef __APPLE__
+  if (clonefile(from.c_str(), to.c_str(), CLONE_NOFOLLOW) == 0) {
+    if (chmod(to.c_str(), 0600) == 0) {
+      return CloneResult{static_cast<uint64_t>(info.st_size),
+                         static_cast<uint64_t>(info.st_blocks) * 512};
+    }
+    unlink(to.c_str());
   }
-  const std::string source = info[0].As<Napi::String>().Utf8Value();
-  const std::string target = info[1].As<Napi::String>().Utf8Value();
-  return PromiseWorker<Clone>::Run(
-      env, [source, target] { return CloneFile(source, target); },
-      [](Napi::Env result_env, const Clone& clone) -> Napi::Value {
-        Napi::Object object = Napi::Object::New(result_env);
-        object.Set("sizeBytes", static_cast<double>(clone.size_bytes));
-        object.Set("dataBytes", static_cast<double>(clone.data_bytes));
-        return object;
-      });
+#endif
+  UniqueFd target(open(to.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!target.valid()) return Status::Errno("open", to);
+  StatusOr<CloneResult> result = Fill(Files{source.get(), target.get(), from, to}, info);
+  if (!result.ok()) unlink(to.c_str());
+  return result;
 }
 
-}  // namespace msb
+}  // namespace msb::addon

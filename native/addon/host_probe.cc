@@ -2,19 +2,16 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstring>
+#include <cerrno>
 #include <ctime>
-#include <optional>
-#include <string>
+#include <sstream>
 
-#include "addon/promise_worker.h"
+#include "base/fd_util.h"
 #include "base/unique_fd.h"
-#include "krun/krun_context.h"
 #include "krun/libkrun.h"
-#include "krun/vm_config.h"
 
 #ifdef __linux__
 #include <linux/kvm.h>
@@ -22,200 +19,111 @@
 #ifdef __APPLE__
 #include <sys/sysctl.h>
 #endif
-#ifdef __x86_64__
+#if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
 
-namespace msb {
+namespace msb::addon {
 namespace {
 
-struct LibraryProbe {
-  std::string path;
-  std::optional<std::string> error;
-  bool net = false;
-  bool blk = false;
-  int max_vcpus = 0;
-};
-
-struct HostFacts {
-  std::optional<LibraryProbe> library;
-  bool kvm_present = false;
-  std::optional<int> kvm_open_errno;
-  std::optional<int> kvm_create_errno;
-  int kvm_api_version = 0;
-  bool vmx = false;
-  bool svm = false;
-  bool hypervisor = false;
-  std::optional<bool> hvf;
-};
-
-LibraryProbe ProbeLibrary(const std::string& path) {
-  LibraryProbe probe;
+LibkrunProbe ProbeLibkrun(const std::string& path) {
+  LibkrunProbe probe;
   probe.path = path;
-  StatusOr<const Libkrun*> library = Libkrun::Load(path);
-  if (!library.ok()) {
-    probe.error = library.status().message();
+  StatusOr<const krun::Library*> loaded = krun::LoadLibrary(path, &probe.missing_functions);
+  if (!loaded.ok()) {
+    probe.error = loaded.status().message();
     return probe;
   }
-  probe.net = library.value()->has_feature(kKrunFeatureNet) == 1;
-  probe.blk = library.value()->has_feature(kKrunFeatureBlk) == 1;
-  probe.max_vcpus = library.value()->get_max_vcpus();
+  const krun::Library& library = *loaded.value();
+  probe.ok = true;
+  probe.net_feature = library.has_feature(krun::kFeatureNet) == 1;
+  probe.blk_feature = library.has_feature(krun::kFeatureBlk) == 1;
+  if (const int32_t count = library.get_max_vcpus(); count > 0) probe.max_vcpus = count;
   return probe;
 }
 
 #ifdef __linux__
-void ProbeKvm(HostFacts* facts) {
-  facts->kvm_present = access("/dev/kvm", F_OK) == 0;
-  if (!facts->kvm_present) return;
-  UniqueFd kvm(open("/dev/kvm", O_RDWR | O_CLOEXEC));
-  if (!kvm.valid()) {
-    facts->kvm_open_errno = errno;
-    return;
+
+KvmProbe ProbeKvm() {
+  KvmProbe probe;
+  struct stat info = {};
+  probe.device_present = stat("/dev/kvm", &info) == 0;
+  UniqueFd device(open("/dev/kvm", O_RDWR | O_CLOEXEC));
+  if (!device.valid()) {
+    probe.open_errno = errno;
+    return probe;
   }
-  facts->kvm_api_version = ioctl(kvm.get(), KVM_GET_API_VERSION, 0);
-  UniqueFd vm(ioctl(kvm.get(), KVM_CREATE_VM, 0));
-  if (!vm.valid()) facts->kvm_create_errno = errno;
-}
-
-bool HasWord(const char* line, const char* word) {
-  const std::string padded = std::string(" ") + word + " ";
-  return std::string(line).find(padded) != std::string::npos;
-}
-
-void ProbeCpuFlags(HostFacts* facts) {
-  FILE* file = std::fopen("/proc/cpuinfo", "re");
-  if (file == nullptr) return;
-  char* line = nullptr;
-  size_t capacity = 0;
-  while (getline(&line, &capacity, file) > 0) {
-    if (std::strncmp(line, "flags", 5) != 0) continue;
-    if (char* end = std::strchr(line, '\n'); end != nullptr) *end = ' ';
-    facts->vmx = HasWord(line, "vmx");
-    facts->svm = HasWord(line, "svm");
-    facts->hypervisor = HasWord(line, "hypervisor");
-    break;
+  if (const int version = ioctl(device.get(), KVM_GET_API_VERSION, 0); version >= 0) {
+    probe.api_version = version;
   }
-  std::free(line);
-  std::fclose(file);
-}
-#endif
-
-HostFacts Probe(const std::optional<std::string>& libkrun_path) {
-  HostFacts facts;
-  if (libkrun_path) facts.library = ProbeLibrary(*libkrun_path);
-#ifdef __linux__
-  ProbeKvm(&facts);
-  ProbeCpuFlags(&facts);
-#endif
-#ifdef __APPLE__
-  int supported = 0;
-  size_t size = sizeof supported;
-  facts.hvf = sysctlbyname("kern.hv_support", &supported, &size, nullptr, 0) == 0 && supported == 1;
-#endif
-  return facts;
+  UniqueFd vm(RetryOnEintr([&] { return ioctl(device.get(), KVM_CREATE_VM, 0); }));
+  if (!vm.valid()) probe.create_vm_errno = errno;
+  return probe;
 }
 
-Napi::Value NumberOrNull(Napi::Env env, const std::optional<int>& value) {
-  return value ? Napi::Value(Napi::Number::New(env, *value)) : env.Null();
+void ProbeCpuFlags(HostProbe* probe) {
+  UniqueFd file(open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return;
+  // The first CPU's flags are in the first pages.
+  std::string text(16 * 1024, '\0');
+  const ssize_t count = RetryOnEintr([&] { return read(file.get(), text.data(), text.size()); });
+  text.resize(count > 0 ? static_cast<size_t>(count) : 0);
+  const size_t begin = text.find("\nflags");
+  if (begin == std::string::npos) return;
+  std::istringstream flags(text.substr(begin + 1, text.find('\n', begin + 1) - begin - 1));
+  for (std::string flag; flags >> flag;) {
+    if (flag == "vmx") probe->has_vmx = true;
+    if (flag == "svm") probe->has_svm = true;
+    if (flag == "hypervisor") probe->has_hypervisor = true;
+  }
 }
 
-Napi::Value LibraryToJs(Napi::Env env, const std::optional<LibraryProbe>& probe) {
-  if (!probe) return env.Null();
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("path", probe->path);
-  object.Set("ok", !probe->error.has_value());
-  if (probe->error) object.Set("error", *probe->error);
-  object.Set("netFeature", probe->net);
-  object.Set("blkFeature", probe->blk);
-  object.Set("maxVcpus", probe->max_vcpus);
-  return object;
-}
+#endif  // __linux__
 
-Napi::Value FactsToJs(Napi::Env env, const HostFacts& facts) {
-  Napi::Object kvm = Napi::Object::New(env);
-  kvm.Set("devicePresent", facts.kvm_present);
-  kvm.Set("openErrno", NumberOrNull(env, facts.kvm_open_errno));
-  kvm.Set("apiVersion", facts.kvm_api_version);
-  kvm.Set("createVmErrno", NumberOrNull(env, facts.kvm_create_errno));
-  Napi::Object flags = Napi::Object::New(env);
-  flags.Set("vmx", facts.vmx);
-  flags.Set("svm", facts.svm);
-  flags.Set("hypervisor", facts.hypervisor);
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("libkrun", LibraryToJs(env, facts.library));
-  object.Set("kvm", kvm);
-  object.Set("cpuFlags", flags);
-  object.Set("hvf", facts.hvf ? Napi::Value(Napi::Boolean::New(env, *facts.hvf)) : env.Null());
-  return object;
-}
-
-StatusOr<bool> CheckAgainstLibkrun(const std::string& text) {
-  StatusOr<VmConfig> config = VmConfig::Parse(text);
-  if (!config.ok()) return config.status();
-  if (config.value().driver != VmConfig::Driver::kLibkrun) return true;
-  StatusOr<const Libkrun*> library = Libkrun::Load(config.value().libkrun_path);
-  if (!library.ok()) return library.status();
-  StatusOr<std::unique_ptr<KrunContext>> context = KrunContext::Create(*library.value());
-  if (!context.ok()) return context.status();
-  if (Status status = context.value()->SetMachine(config.value()); !status.ok()) return status;
-  return true;
+int64_t MemoryMib() {
+  return static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / (1024 * 1024);
 }
 
 }  // namespace
 
-Napi::Value ProbeHost(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  if (info.Length() != 1 || !info[0].IsObject()) {
-    Napi::TypeError::New(env, "probeHost takes an object").ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
-  const Napi::Value value = info[0].As<Napi::Object>().Get("libkrunPath");
-  std::optional<std::string> path;
-  if (value.IsString()) {
-    path = value.As<Napi::String>().Utf8Value();
-  } else if (!value.IsUndefined() && !value.IsNull()) {
-    Napi::TypeError::New(env, "libkrunPath is not a string").ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
-  return PromiseWorker<HostFacts>::Run(
-      env, [path]() -> StatusOr<HostFacts> { return Probe(path); }, FactsToJs);
+HostProbe ProbeHost(const std::optional<std::string>& libkrun_path) {
+  HostProbe probe;
+  if (libkrun_path.has_value()) probe.libkrun = ProbeLibkrun(*libkrun_path);
+#ifdef __linux__
+  probe.kvm = ProbeKvm();
+  ProbeCpuFlags(&probe);
+#endif
+#ifdef __APPLE__
+  int supported = 0;
+  size_t size = sizeof supported;
+  probe.hvf = sysctlbyname("kern.hv_support", &supported, &size, nullptr, 0) == 0 && supported == 1;
+#endif
+  probe.cpu_count = sysconf(_SC_NPROCESSORS_ONLN);
+  probe.memory_mib = MemoryMib();
+  return probe;
 }
 
-Napi::Value CheckVmConfig(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  if (info.Length() != 1 || !info[0].IsString()) {
-    Napi::TypeError::New(env, "checkVmConfig takes a string").ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
-  const std::string text = info[0].As<Napi::String>().Utf8Value();
-  return PromiseWorker<bool>::Run(
-      env, [text] { return CheckAgainstLibkrun(text); },
-      [](Napi::Env result_env, const bool&) { return result_env.Undefined(); });
-}
-
-Napi::Value TscKhz(const Napi::CallbackInfo& info) {
+std::optional<int64_t> MeasureTscKhz() {
 #if defined(__x86_64__) && defined(__linux__)
-  // The rate does not change while the host runs.
-  static const uint64_t khz = [] {
-    constexpr uint64_t kSampleNs = 20'000'000;
-    const auto now_ns = [] {
-      timespec now;
+  constexpr int64_t kWindowNanos = 20'000'000;
+  static const int64_t khz = [] {
+    const auto raw_nanos = [] {
+      timespec now = {};
       clock_gettime(CLOCK_MONOTONIC_RAW, &now);
-      return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+      return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
     };
-    const uint64_t start_ns = now_ns();
-    const uint64_t start_tsc = __rdtsc();
-    uint64_t end_ns;
-    do {
-      end_ns = now_ns();
-    } while (end_ns - start_ns < kSampleNs);
-    const uint64_t ticks = __rdtsc() - start_tsc;
-    return ticks * 1'000'000 / (end_ns - start_ns);
+    const int64_t nanos_before = raw_nanos();
+    const uint64_t ticks_before = __rdtsc();
+    int64_t nanos = 0;
+    while ((nanos = raw_nanos() - nanos_before) < kWindowNanos) {
+    }
+    const uint64_t ticks = __rdtsc() - ticks_before;
+    return static_cast<int64_t>(static_cast<double>(ticks) * 1e6 / static_cast<double>(nanos));
   }();
-  return Napi::Number::New(info.Env(), static_cast<double>(khz));
+  return khz;
 #else
-  return info.Env().Null();
+  return std::nullopt;
 #endif
 }
 
-}  // namespace msb
+}  // namespace msb::addon

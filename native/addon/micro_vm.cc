@@ -1,168 +1,237 @@
 #include "addon/micro_vm.h"
 
 #include <csignal>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include "addon/addon_data.h"
 #include "addon/napi_error.h"
-#include "krun/vm_config.h"
+#include "addon/process_monitor.h"
+#include "addon/vmm_spawn.h"
 
-namespace msb {
+namespace msb::addon {
 namespace {
 
-// Signals by the names that callers use.
-constexpr std::pair<const char*, int> kSignals[] = {
-    {"SIGTERM", SIGTERM}, {"SIGKILL", SIGKILL}, {"SIGSTOP", SIGSTOP}, {"SIGCONT", SIGCONT}};
+struct Event {
+  std::string line;
+  // Set for the last event, which has no line.
+  std::optional<ProcessExit> exit;
+};
 
-Napi::Value NumberOrNull(Napi::Env env, const std::optional<int>& value) {
-  return value ? Napi::Value(Napi::Number::New(env, *value)) : env.Null();
-}
+struct JsSide;
+void CallJs(Napi::Env env, Napi::Function on_event, JsSide* side, Event* event);
+using EventFunction = Napi::TypedThreadSafeFunction<JsSide, Event, CallJs>;
 
-Status ReadChannels(const Napi::Value& value, const VmConfig& config,
-                    std::vector<std::string>* socket_paths) {
-  if (!value.IsArray()) return Status::Invalid("channels", "channels is not an array");
-  const Napi::Array channels = value.As<Napi::Array>();
-  if (channels.Length() != config.channels.size()) {
-    return Status::Invalid("channels", "channels and the config's channels differ");
+// Carries events from the monitor's thread to the environment that started the VM, for as long as
+// that exists.
+class EventCarrier : public ProcessListener {
+ public:
+  void Open(EventFunction function) { function_ = function; }
+
+  void OnLine(std::string line) override { Send({std::move(line), std::nullopt}); }
+  void OnExit(const ProcessExit& exit) override {
+    Send({"", exit});
+    Close(/*release=*/true);
   }
-  for (uint32_t i = 0; i < channels.Length(); ++i) {
-    const Napi::Value item = channels.Get(i);
-    if (!item.IsObject()) return Status::Invalid("channels", "a channel is not an object");
-    const Napi::Value name = item.As<Napi::Object>().Get("name");
-    const Napi::Value path = item.As<Napi::Object>().Get("socketPath");
-    if (!name.IsString() || !path.IsString() ||
-        name.As<Napi::String>().Utf8Value() != config.channels[i]) {
-      return Status::Invalid("channels", "channels and the config's channels differ");
+
+  // With `release` false the environment is ending and takes the function down by itself.
+  void Close(bool release) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (is_closed_) return;
+    is_closed_ = true;
+    if (release) function_.Release();
+  }
+
+  // On the environment's thread: does the VM keep its event loop running?
+  void Hold(Napi::Env env, bool hold) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (is_closed_) return;
+    if (hold) {
+      function_.Ref(env);
+    } else {
+      function_.Unref(env);
     }
-    socket_paths->push_back(path.As<Napi::String>().Utf8Value());
   }
-  return Status();
+
+ private:
+  void Send(Event event) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (is_closed_) return;
+    auto* const sent = new Event(std::move(event));
+    if (function_.NonBlockingCall(sent) == napi_ok) return;
+    // The environment is ending.
+    delete sent;
+    is_closed_ = true;
+  }
+
+  std::mutex mutex_;
+  bool is_closed_ = false;
+  EventFunction function_;
+};
+
+// Belongs to the environment's thread; lives as long as the thread-safe function.
+struct JsSide {
+  Napi::Promise::Deferred exited;
+  std::shared_ptr<EventCarrier> carrier;
+  std::shared_ptr<MonitoredProcess> process;
+};
+
+Napi::Value ToValue(Napi::Env env, const std::optional<int>& number) {
+  return number.has_value() ? Napi::Value(Napi::Number::New(env, *number)) : env.Null();
 }
 
-StatusOr<VmmSpawnOptions> ReadOptions(const Napi::Object& object) {
-  VmmSpawnOptions options;
-  const Napi::Value vmm_path = object.Get("vmmPath");
-  const Napi::Value config_text = object.Get("config");
-  const Napi::Value detached = object.Get("detached");
-  if (!vmm_path.IsString()) return Status::Invalid("vmmPath", "vmmPath is not a string");
-  if (!config_text.IsString()) return Status::Invalid("config", "config is not a string");
-  if (!detached.IsBoolean()) return Status::Invalid("detached", "detached is not a boolean");
-  options.vmm_path = vmm_path.As<Napi::String>().Utf8Value();
-  options.config = config_text.As<Napi::String>().Utf8Value();
-  options.detached = detached.As<Napi::Boolean>().Value();
-  StatusOr<VmConfig> config = VmConfig::Parse(options.config);
-  if (!config.ok()) return config.status();
-  if (config.value().detached != options.detached) {
-    return Status::Invalid("detached", "detached differs from the config");
+void CallJs(Napi::Env env, Napi::Function on_event, JsSide* side, Event* event) {
+  const std::unique_ptr<Event> owned(event);
+  if (static_cast<napi_env>(env) == nullptr) return;
+  if (!event->exit.has_value()) {
+    on_event.Call({Napi::String::New(env, event->line)});
+    // Left pending, Node would only warn of it.
+    if (env.IsExceptionPending())
+      napi_fatal_exception(env, env.GetAndClearPendingException().Value());
+    return;
   }
-  MSB_RETURN_IF_ERROR(ReadChannels(object.Get("channels"), config.value(), &options.socket_paths));
-  return options;
+  Napi::Object exit = Napi::Object::New(env);
+  exit.Set("exitCode", ToValue(env, event->exit->exit_code));
+  exit.Set("signal", ToValue(env, event->exit->signal));
+  side->exited.Resolve(exit);
+}
+
+// Also runs when the environment ends before the VM does, as with a terminated Worker: the VM loses
+// its owner.
+void FinalizeJsSide(Napi::Env, void*, JsSide* side) {
+  side->carrier->Close(/*release=*/false);
+  if (side->process != nullptr) side->process->CloseLifeline();
+  delete side;
+}
+
+std::optional<int> SignalNumber(const Napi::Value& value) {
+  if (value.IsNumber()) {
+    const double number = value.As<Napi::Number>().DoubleValue();
+    if (number >= 0 && number < NSIG && number == static_cast<int>(number))
+      return static_cast<int>(number);
+    return std::nullopt;
+  }
+  if (!value.IsString()) return std::nullopt;
+  const std::string name = value.As<Napi::String>().Utf8Value();
+  if (name == "SIGTERM") return SIGTERM;
+  if (name == "SIGKILL") return SIGKILL;
+  if (name == "SIGINT") return SIGINT;
+  if (name == "SIGHUP") return SIGHUP;
+  if (name == "SIGSTOP") return SIGSTOP;
+  if (name == "SIGCONT") return SIGCONT;
+  return std::nullopt;
+}
+
+Napi::Object MakeHandle(Napi::Env env, const JsSide& side) {
+  const std::shared_ptr<MonitoredProcess> process = side.process;
+  const std::shared_ptr<EventCarrier> carrier = side.carrier;
+  const auto kill = [process](const Napi::CallbackInfo& info) -> Napi::Value {
+    const std::optional<int> number = SignalNumber(info[0]);
+    if (!number.has_value()) {
+      ThrowArgument(info.Env(),
+                    "kill: the signal must be a number or SIGTERM, SIGKILL, SIGINT, SIGHUP, "
+                    "SIGSTOP, SIGCONT");
+      return info.Env().Undefined();
+    }
+    return Napi::Boolean::New(info.Env(), process->Kill(*number));
+  };
+  const auto hold = [carrier](const Napi::CallbackInfo& info) { carrier->Hold(info.Env(), true); };
+  const auto let_go = [carrier](const Napi::CallbackInfo& info) {
+    carrier->Hold(info.Env(), false);
+  };
+  Napi::Object handle = Napi::Object::New(env);
+  handle.Set("pid", Napi::Number::New(env, process->pid()));
+  handle.Set("exited", side.exited.Promise());
+  handle.Set("kill", Napi::Function::New(env, kill, "kill"));
+  handle.Set("ref", Napi::Function::New(env, hold, "ref"));
+  handle.Set("unref", Napi::Function::New(env, let_go, "unref"));
+  handle.Set("release", Napi::Function::New(env, let_go, "release"));
+  return handle;
+}
+
+bool GetString(const Napi::Object& object, const char* key, std::string* value) {
+  const Napi::Value member = object.Get(key);
+  if (!member.IsString()) return false;
+  *value = member.As<Napi::String>().Utf8Value();
+  return true;
+}
+
+// False with a pending exception when the argument is not what binding.ts promises.
+bool ParseRequest(const Napi::Value& argument, VmmRequest* request) {
+  const Napi::Env env = argument.Env();
+  if (!argument.IsObject())
+    return ThrowArgument(env, "bootMicroVm: the request must be an object"), false;
+  const Napi::Object object = argument.As<Napi::Object>();
+  if (!GetString(object, "vmmPath", &request->vmm_path) || request->vmm_path.empty() ||
+      request->vmm_path.front() != '/' || request->vmm_path.find('\0') != std::string::npos) {
+    return ThrowArgument(env, "bootMicroVm: vmmPath must be an absolute path"), false;
+  }
+  if (!GetString(object, "config", &request->config)) {
+    return ThrowArgument(env, "bootMicroVm: config must be a string"), false;
+  }
+  const Napi::Value detached = object.Get("detached");
+  if (!detached.IsBoolean())
+    return ThrowArgument(env, "bootMicroVm: detached must be a boolean"), false;
+  request->detached = detached.As<Napi::Boolean>().Value();
+  const Napi::Value channels = object.Get("channels");
+  if (!channels.IsArray())
+    return ThrowArgument(env, "bootMicroVm: channels must be an array"), false;
+  const Napi::Array array = channels.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value entry = array.Get(i);
+    ChannelSocket channel;
+    if (!entry.IsObject() || !GetString(entry.As<Napi::Object>(), "name", &channel.name) ||
+        !GetString(entry.As<Napi::Object>(), "socketPath", &channel.path)) {
+      return ThrowArgument(env,
+                           "bootMicroVm: each channel must have the strings name and socketPath"),
+             false;
+    }
+    request->channels.push_back(std::move(channel));
+  }
+  return !env.IsExceptionPending();
 }
 
 }  // namespace
 
-struct MicroVmHandle::Delivery {
-  Delivery(Napi::Env env, Napi::Function on_event)
-      : deferred(Napi::Promise::Deferred::New(env)),
-        to_js(Napi::ThreadSafeFunction::New(env, on_event, "msb-vm", 0, 1)) {}
-
-  // Settled on the JS thread only.
-  Napi::Promise::Deferred deferred;
-  Napi::ThreadSafeFunction to_js;
-};
-
-Napi::Function MicroVmHandle::Define(Napi::Env env) {
-  return DefineClass(
-      env, "MicroVmHandle",
-      {InstanceAccessor<&MicroVmHandle::Pid>("pid"),
-       InstanceAccessor<&MicroVmHandle::Exited>("exited"),
-       InstanceMethod<&MicroVmHandle::Kill>("kill"), InstanceMethod<&MicroVmHandle::Ref>("ref"),
-       InstanceMethod<&MicroVmHandle::Unref>("unref")});
-}
-
-MicroVmHandle::MicroVmHandle(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<MicroVmHandle>(info) {}
-
-void MicroVmHandle::Adopt(Napi::Env env, Napi::Function on_event, SpawnedVmm vmm) {
-  watch_ = std::make_shared<VmmWatch>(std::move(vmm));
-  delivery_ = std::make_shared<Delivery>(env, on_event);
-  exited_ = Napi::Reference<Napi::Promise>::New(delivery_->deferred.Promise(), 1);
-  // A Worker that ends takes its VMs along; a process that ends does so by closing its descriptors.
-  env.AddCleanupHook([weak = std::weak_ptr<VmmWatch>(watch_)] {
-    if (std::shared_ptr<VmmWatch> watch = weak.lock()) watch->CloseLifeline();
-  });
-  watch_->Start(
-      [delivery = delivery_](std::string line) {
-        // Fails once the environment is gone; the VM is ending then.
-        delivery->to_js.BlockingCall(
-            [line = std::move(line)](Napi::Env js_env, Napi::Function call) {
-              call.Call({Napi::String::New(js_env, line)});
-            });
-      },
-      [delivery = delivery_](VmmExit exit) {
-        delivery->to_js.BlockingCall([delivery, exit](Napi::Env js_env, Napi::Function) {
-          Napi::Object object = Napi::Object::New(js_env);
-          object.Set("exitCode", NumberOrNull(js_env, exit.exit_code));
-          object.Set("signal", NumberOrNull(js_env, exit.signal));
-          delivery->deferred.Resolve(object);
-        });
-        delivery->to_js.Release();
-      });
-}
-
-Napi::Value MicroVmHandle::Pid(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), watch_ ? watch_->pid() : 0);
-}
-
-Napi::Value MicroVmHandle::Exited(const Napi::CallbackInfo& info) {
-  if (exited_.IsEmpty()) return info.Env().Undefined();
-  return exited_.Value();
-}
-
-Napi::Value MicroVmHandle::Kill(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  const std::string name =
-      info.Length() == 1 && info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "";
-  for (const auto& [known, number] : kSignals) {
-    if (name == known) return Napi::Boolean::New(env, watch_ && watch_->Kill(number));
-  }
-  Napi::TypeError::New(env, "kill takes SIGTERM, SIGKILL, SIGSTOP or SIGCONT")
-      .ThrowAsJavaScriptException();
-  return env.Undefined();
-}
-
-Napi::Value MicroVmHandle::Ref(const Napi::CallbackInfo& info) {
-  if (delivery_) delivery_->to_js.Ref(info.Env());
-  return info.Env().Undefined();
-}
-
-Napi::Value MicroVmHandle::Unref(const Napi::CallbackInfo& info) {
-  if (delivery_) delivery_->to_js.Unref(info.Env());
-  return info.Env().Undefined();
-}
-
 Napi::Value BootMicroVm(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  if (info.Length() != 2 || !info[0].IsObject() || !info[1].IsFunction()) {
-    Napi::TypeError::New(env, "bootMicroVm takes options and a function")
-        .ThrowAsJavaScriptException();
+  VmmRequest request;
+  if (!ParseRequest(info[0], &request)) return env.Undefined();
+  if (!info[1].IsFunction()) {
+    ThrowArgument(env, "bootMicroVm: onEvent must be a function");
     return env.Undefined();
   }
-  StatusOr<VmmSpawnOptions> options = ReadOptions(info[0].As<Napi::Object>());
-  if (!options.ok()) {
-    ToNapiError(env, options.status()).ThrowAsJavaScriptException();
+  ProcessMonitor* const monitor = ProcessMonitor::Get();
+  StatusOr<VmmProcess> process =
+      monitor == nullptr
+          ? Status::Error("pthread_create", EAGAIN, "cannot start the monitor's thread")
+          : SpawnVmm(request);
+  if (!process.ok()) {
+    ToError(env, process.status()).ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  Napi::Object object = env.GetInstanceData<AddonData>()->micro_vm_handle.New({});
-  StatusOr<SpawnedVmm> vmm = SpawnVmm(options.value());
-  if (!vmm.ok()) {
-    ToNapiError(env, vmm.status()).ThrowAsJavaScriptException();
+  auto carrier = std::make_shared<EventCarrier>();
+  auto* const side = new JsSide{Napi::Promise::Deferred::New(env), carrier, nullptr};
+  side->process = std::make_shared<MonitoredProcess>(std::move(process.value()), carrier);
+  EventFunction function =
+      EventFunction::New(env, info[1].As<Napi::Function>(), "msb-vmm report", 0, 1, side,
+                         FinalizeJsSide, static_cast<void*>(nullptr));
+  if (env.IsExceptionPending()) {
+    // No one could hear of the VM; the monitor still reaps what the closed lifeline ends.
+    carrier->Close(/*release=*/false);
+    side->process->Kill(SIGKILL);
+    monitor->Watch(side->process);
+    delete side;
     return env.Undefined();
   }
-  MicroVmHandle::Unwrap(object)->Adopt(env, info[1].As<Napi::Function>(), std::move(vmm.value()));
-  return object;
+  carrier->Open(function);
+  const Napi::Object handle = MakeHandle(env, *side);
+  // Last: from here on the monitor may end the function, and `side` with it, at the next turn of
+  // the event loop.
+  monitor->Watch(side->process);
+  return handle;
 }
 
-}  // namespace msb
+}  // namespace msb::addon

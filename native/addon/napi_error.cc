@@ -1,8 +1,8 @@
 #include "addon/napi_error.h"
 
-namespace msb {
+namespace msb::addon {
 
-Napi::Error ToNapiError(Napi::Env env, const Status& status) {
+Napi::Error ToError(Napi::Env env, const Status& status) {
   Napi::Error error = Napi::Error::New(env, status.message());
   error.Set("code", Napi::String::New(env, "MSB_NATIVE"));
   error.Set("operation", Napi::String::New(env, status.operation()));
@@ -10,4 +10,10 @@ Napi::Error ToNapiError(Napi::Env env, const Status& status) {
   return error;
 }
 
-}  // namespace msb
+void ThrowArgument(Napi::Env env, const std::string& message) {
+  Napi::TypeError error = Napi::TypeError::New(env, message);
+  error.Set("code", Napi::String::New(env, "MSB_NATIVE_ARGUMENT"));
+  error.ThrowAsJavaScriptException();
+}
+
+}  // namespace msb::addon

@@ -10,19 +10,20 @@
 #include "addon/napi_error.h"
 #include "base/status.h"
 
-namespace msb {
+namespace msb::addon {
 
-// Runs `work` on the thread pool and settles a promise with its result, turned into a JS value by
-// `convert`.
+// Runs `work` on a thread of libuv's pool, on plain data only, and settles a promise with what it
+// gives.
 template <typename Result>
 class PromiseWorker : public Napi::AsyncWorker {
  public:
   using Work = std::function<StatusOr<Result>()>;
   using Convert = std::function<Napi::Value(Napi::Env, const Result&)>;
 
-  static Napi::Promise Run(Napi::Env env, Work work, Convert convert) {
-    auto* worker = new PromiseWorker(env, std::move(work), std::move(convert));
-    Napi::Promise promise = worker->deferred_.Promise();
+  static Napi::Value Start(Napi::Env env, Work work, Convert convert) {
+    // Deletes itself when it is done.
+    auto* const worker = new PromiseWorker(env, std::move(work), std::move(convert));
+    const Napi::Promise promise = worker->deferred_.Promise();
     worker->Queue();
     return promise;
   }
@@ -33,13 +34,13 @@ class PromiseWorker : public Napi::AsyncWorker {
     if (result_->ok()) {
       deferred_.Resolve(convert_(Env(), result_->value()));
     } else {
-      deferred_.Reject(ToNapiError(Env(), result_->status()).Value());
+      deferred_.Reject(ToError(Env(), result_->status()).Value());
     }
   }
 
  private:
   PromiseWorker(Napi::Env env, Work work, Convert convert)
-      : Napi::AsyncWorker(env, "msb"),
+      : Napi::AsyncWorker(env),
         deferred_(Napi::Promise::Deferred::New(env)),
         work_(std::move(work)),
         convert_(std::move(convert)) {}
@@ -50,6 +51,6 @@ class PromiseWorker : public Napi::AsyncWorker {
   std::optional<StatusOr<Result>> result_;
 };
 
-}  // namespace msb
+}  // namespace msb::addon
 
 #endif  // MSB_ADDON_PROMISE_WORKER_H_

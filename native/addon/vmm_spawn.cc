@@ -5,145 +5,187 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstring>
+#include <utility>
 
-#include "base/fd_ops.h"
+#include "base/fd_util.h"
+#include "krun/vm_config.h"
 
-namespace msb {
+#ifdef __linux__
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#endif
+
+namespace msb::addon {
 namespace {
 
-// What a pipe takes without a reader on every platform.
-constexpr size_t kMaxConfigBytes = 60 * 1024;
-// Above every descriptor that is put in place, so that none is overwritten before it was used.
-constexpr int kParkedFd = 64;
-constexpr int kFirstVmmFd = 3;
-constexpr int kBacklog = 16;
+// Above the descriptors of msb-vmm, so that putting one in place never overwrites another.
+constexpr int kParkingFd = 32;
+constexpr int kListenBacklog = 16;
 
-StatusOr<UniqueFd> Listen(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return Status::Error("bind", ENAMETOOLONG,
-                         "the socket path " + path + " is longer than the " +
-                             std::to_string(sizeof address.sun_path - 1) +
-                             " bytes that unix sockets allow; choose a shorter MSB_HOME");
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
-  if (!fd.valid()) return Status::Errno("socket", "cannot make a socket");
-  MSB_RETURN_IF_ERROR(SetCloseOnExec(fd.get(), true));
-  MSB_RETURN_IF_ERROR(SetNonBlocking(fd.get()));
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return Status::Errno("bind", path);
-  }
-  if (::chmod(path.c_str(), 0600) != 0 || ::listen(fd.get(), kBacklog) != 0) {
-    Status status = Status::Errno("listen", path);
-    ::unlink(path.c_str());
-    return status;
-  }
-  return fd;
-}
-
-// Unlinks the sockets made so far unless they were handed over.
-class SocketGuard {
+// Listening sockets whose files are removed again unless they are kept.
+class Listeners {
  public:
-  ~SocketGuard() {
-    for (const std::string& path : paths_) ::unlink(path.c_str());
+  Listeners() = default;
+  Listeners(const Listeners&) = delete;
+  ~Listeners() {
+    for (const std::string& path : paths_) unlink(path.c_str());
   }
-  void Add(const std::string& path) { paths_.push_back(path); }
+
+  Status Add(const std::string& path) {
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    if (path.empty() || path.front() != '/' || path.find('\0') != std::string::npos) {
+      return Status::Invalid("channels",
+                             "the socket path \"" + path + "\" is not an absolute path");
+    }
+    if (path.size() >= sizeof address.sun_path) {
+      return Status::Error("bind", ENAMETOOLONG,
+                           "the socket path " + path + " is longer than " +
+                               std::to_string(sizeof address.sun_path - 1) +
+                               " bytes, the limit of unix sockets: use a shorter MSB_HOME");
+    }
+    std::memcpy(address.sun_path, path.data(), path.size());
+#ifdef __linux__
+    UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+#else
+    UniqueFd listener(socket(AF_UNIX, SOCK_STREAM, 0));
+    if (listener.valid()) MSB_RETURN_IF_ERROR(SetCloseOnExec(listener.get(), true));
+#endif
+    if (!listener.valid()) return Status::Errno("socket", "cannot make a socket");
+    if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+      return Status::Errno("bind", path);
+    }
+    paths_.push_back(path);
+    // Nobody can connect before listen(), so the mode is right from the start.
+    if (chmod(path.c_str(), 0600) != 0) return Status::Errno("chmod", path);
+    if (listen(listener.get(), kListenBacklog) != 0) return Status::Errno("listen", path);
+    fds_.push_back(std::move(listener));
+    return Status();
+  }
+
+  const std::vector<UniqueFd>& fds() const { return fds_; }
   void Keep() { paths_.clear(); }
 
  private:
+  std::vector<UniqueFd> fds_;
   std::vector<std::string> paths_;
 };
 
-StatusOr<UniqueFd> ConfigPipe(const std::string& config) {
-  if (config.size() > kMaxConfigBytes) {
-    return Status::Error("write", E2BIG, "the config is longer than 60 KiB");
+Status CheckRequest(const VmmRequest& request) {
+  StatusOr<krun::VmConfig> config = krun::ParseVmConfig(request.config);
+  if (!config.ok()) return config.status();
+  if (config.value().detached != request.detached) {
+    return Status::Invalid("detached", "is not what the config says");
   }
-  StatusOr<FdPair> pipe = MakePipe();
-  if (!pipe.ok()) return pipe.status();
-  const ssize_t written = WriteRetry(pipe.value().second.get(), config.data(), config.size());
-  if (written != static_cast<ssize_t>(config.size())) {
-    return Status::Errno("write", "cannot pass the config to msb-vmm");
-  }
-  return std::move(pipe.value().first);
+  const std::vector<std::string>& names = config.value().channels;
+  bool is_same = names.size() == request.channels.size();
+  for (size_t i = 0; is_same && i < names.size(); ++i)
+    is_same = names[i] == request.channels[i].name;
+  if (!is_same) return Status::Invalid("channels", "are not those of the config");
+  return Status();
 }
 
-// posix_spawn's actions and attributes, released with their owner.
-struct SpawnSetup {
-  SpawnSetup() {
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
+// A descriptor from which `text` can be read to its end.
+StatusOr<UniqueFd> MakeConfigFd(const std::string& text) {
+#ifdef __linux__
+  UniqueFd file(memfd_create("msb-config", MFD_CLOEXEC));
+  if (!file.valid()) return Status::Errno("memfd_create", "cannot pass the config");
+  MSB_RETURN_IF_ERROR(WriteAll(file.get(), text));
+  if (lseek(file.get(), 0, SEEK_SET) != 0) return Status::Errno("lseek", "cannot pass the config");
+  return StatusOr<UniqueFd>(std::move(file));
+#else
+  UniqueFd read_end, write_end;
+  MSB_RETURN_IF_ERROR(MakePipe(&read_end, &write_end));
+  // A text longer than the pipe takes is an error (EAGAIN), not a hang.
+  MSB_RETURN_IF_ERROR(SetNonBlocking(write_end.get()));
+  MSB_RETURN_IF_ERROR(WriteAll(write_end.get(), text));
+  return StatusOr<UniqueFd>(std::move(read_end));
+#endif
+}
+
+// What posix_spawn is told, released in any case.
+class SpawnPlan {
+ public:
+  SpawnPlan() {
+    posix_spawn_file_actions_init(&actions_);
+    posix_spawnattr_init(&attributes_);
   }
-  ~SpawnSetup() {
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
+  SpawnPlan(const SpawnPlan&) = delete;
+  ~SpawnPlan() {
+    posix_spawn_file_actions_destroy(&actions_);
+    posix_spawnattr_destroy(&attributes_);
   }
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
+
+  Status Place(int fd, int as) {
+    parked_.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, kParkingFd));
+    if (!parked_.back().valid()) return Status::Errno("fcntl", "cannot pass a descriptor");
+    return Check(posix_spawn_file_actions_adddup2(&actions_, parked_.back().get(), as));
+  }
+
+  Status Run(const std::string& path, pid_t* pid) {
+    for (int fd = 0; fd <= 2; ++fd) {
+      MSB_RETURN_IF_ERROR(Check(posix_spawn_file_actions_addopen(
+          &actions_, fd, "/dev/null", fd == 0 ? O_RDONLY : O_WRONLY, 0)));
+    }
+    sigset_t all, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    MSB_RETURN_IF_ERROR(Check(posix_spawnattr_setsigdefault(&attributes_, &all)));
+    MSB_RETURN_IF_ERROR(Check(posix_spawnattr_setsigmask(&attributes_, &none)));
+    const int flags = POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
+    MSB_RETURN_IF_ERROR(Check(posix_spawnattr_setflags(&attributes_, static_cast<short>(flags))));
+    char* const argv[] = {const_cast<char*>(path.c_str()), nullptr};
+    char* const environment[] = {nullptr};
+    return Check(posix_spawn(pid, path.c_str(), &actions_, &attributes_, argv, environment), path);
+  }
+
+ private:
+  static Status Check(int error_number, const std::string& what = "cannot prepare the process") {
+    if (error_number == 0) return Status();
+    return Status::Error("posix_spawn", error_number, what + ": " + std::strerror(error_number));
+  }
+
+  posix_spawn_file_actions_t actions_;
+  posix_spawnattr_t attributes_;
+  std::vector<UniqueFd> parked_;
 };
-
-StatusOr<pid_t> Spawn(const std::string& path, const std::vector<int>& fds) {
-  SpawnSetup setup;
-  posix_spawn_file_actions_addopen(&setup.actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&setup.actions, 1, "/dev/null", O_WRONLY, 0);
-  posix_spawn_file_actions_adddup2(&setup.actions, 1, 2);
-  std::vector<UniqueFd> parked;
-  for (size_t i = 0; i < fds.size(); ++i) {
-    if (fds[i] < 0) continue;
-    parked.emplace_back(fcntl(fds[i], F_DUPFD_CLOEXEC, kParkedFd));
-    if (!parked.back().valid()) return Status::Errno("fcntl", "cannot pass descriptors to msb-vmm");
-    posix_spawn_file_actions_adddup2(&setup.actions, parked.back().get(),
-                                     kFirstVmmFd + static_cast<int>(i));
-  }
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&setup.attributes, &none);
-  posix_spawnattr_setflags(&setup.attributes, POSIX_SPAWN_SETSIGMASK);
-  char* const argv[] = {const_cast<char*>(path.c_str()), nullptr};
-  char* const no_environment[] = {nullptr};
-  pid_t pid = -1;
-  const int error =
-      posix_spawn(&pid, path.c_str(), &setup.actions, &setup.attributes, argv, no_environment);
-  if (error != 0) {
-    errno = error;
-    return Status::Errno("posix_spawn", path);
-  }
-  return pid;
-}
 
 }  // namespace
 
-StatusOr<SpawnedVmm> SpawnVmm(const VmmSpawnOptions& options) {
-  SocketGuard guard;
-  std::vector<UniqueFd> listeners;
-  for (const std::string& path : options.socket_paths) {
-    StatusOr<UniqueFd> listener = Listen(path);
-    if (!listener.ok()) return listener.status();
-    guard.Add(path);
-    listeners.push_back(std::move(listener.value()));
-  }
-  StatusOr<UniqueFd> config = ConfigPipe(options.config);
+StatusOr<VmmProcess> SpawnVmm(const VmmRequest& request) {
+  MSB_RETURN_IF_ERROR(CheckRequest(request));
+  Listeners listeners;
+  for (const ChannelSocket& channel : request.channels)
+    MSB_RETURN_IF_ERROR(listeners.Add(channel.path));
+  StatusOr<UniqueFd> config = MakeConfigFd(request.config);
   if (!config.ok()) return config.status();
-  StatusOr<FdPair> report = MakePipe();
-  if (!report.ok()) return report.status();
-  StatusOr<FdPair> lifeline = MakePipe();
-  if (!lifeline.ok()) return lifeline.status();
 
-  std::vector<int> fds = {config.value().get(), report.value().second.get(),
-                          options.detached ? -1 : lifeline.value().first.get()};
-  for (const UniqueFd& listener : listeners) fds.push_back(listener.get());
-  StatusOr<pid_t> pid = Spawn(options.vmm_path, fds);
-  if (!pid.ok()) return pid.status();
-  guard.Keep();
-  SpawnedVmm vmm;
-  vmm.pid = pid.value();
-  vmm.report = std::move(report.value().first);
-  if (!options.detached) vmm.lifeline = std::move(lifeline.value().second);
-  return vmm;
+  VmmProcess process;
+  UniqueFd report_in, lifeline_out;
+  MSB_RETURN_IF_ERROR(MakePipe(&process.report, &report_in));
+  MSB_RETURN_IF_ERROR(SetNonBlocking(process.report.get()));
+
+  SpawnPlan plan;
+  int next = 3;
+  MSB_RETURN_IF_ERROR(plan.Place(config.value().get(), next++));
+  MSB_RETURN_IF_ERROR(plan.Place(report_in.get(), next++));
+  if (!request.detached) {
+    MSB_RETURN_IF_ERROR(MakePipe(&lifeline_out, &process.lifeline));
+    MSB_RETURN_IF_ERROR(plan.Place(lifeline_out.get(), next));
+  }
+  ++next;
+  for (const UniqueFd& listener : listeners.fds())
+    MSB_RETURN_IF_ERROR(plan.Place(listener.get(), next++));
+  MSB_RETURN_IF_ERROR(plan.Run(request.vmm_path, &process.pid));
+#if defined(__linux__) && defined(SYS_pidfd_open)
+  process.pidfd.Reset(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));
+#endif
+  listeners.Keep();
+  return StatusOr<VmmProcess>(std::move(process));
 }
 
-}  // namespace msb
+}  // namespace msb::addon

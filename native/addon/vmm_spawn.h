@@ -9,27 +9,38 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 
-namespace msb {
+namespace msb::addon {
 
-struct VmmSpawnOptions {
+struct ChannelSocket {
+  std::string name;
+  std::string path;
+};
+
+struct VmmRequest {
   std::string vmm_path;
+  // The JSON of native/README.md; checked here.
   std::string config;
-  // The socket of each channel, in the order of the config's `channels`.
-  std::vector<std::string> socket_paths;
+  // Must have the names of the config's channels, in its order.
+  std::vector<ChannelSocket> channels;
   bool detached = false;
 };
 
-struct SpawnedVmm {
+// A running msb-vmm.
+struct VmmProcess {
   pid_t pid = -1;
+  // Refers to exactly this process even after its end; invalid where the kernel has none.
+  UniqueFd pidfd;
+  // Read end of the report.
   UniqueFd report;
-  // Closing it ends the VM; invalid when detached.
+  // As long as it is open the VM has an owner; invalid when detached.
   UniqueFd lifeline;
 };
 
-// Starts msb-vmm with the descriptors of native/README.md, an empty environment and nothing else.
-// On failure no socket is left behind.
-StatusOr<SpawnedVmm> SpawnVmm(const VmmSpawnOptions& options);
+// Starts msb-vmm with the descriptors it expects, no environment and its own session. The channels'
+// sockets exist and accept connections when this returns. On failure no file and no process is
+// left.
+StatusOr<VmmProcess> SpawnVmm(const VmmRequest& request);
 
-}  // namespace msb
+}  // namespace msb::addon
 
 #endif  // MSB_ADDON_VMM_SPAWN_H_

@@ -1,6 +1,7 @@
 #ifndef MSB_KRUN_VM_CONFIG_H_
 #define MSB_KRUN_VM_CONFIG_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,47 +9,46 @@
 
 #include "base/status.h"
 
-namespace msb {
+namespace msb::krun {
 
-// A microVM as the supervisor gets it (native/README.md), parsed and range-checked. The addon uses
-// the same code, so that a bad config is refused before a process is started.
+inline constexpr size_t kMaxConfigBytes = 256 * 1024;
+inline constexpr size_t kMaxChannels = 16;
+inline constexpr std::string_view kAgentChannel = "agent";
+inline constexpr std::string_view kConsoleChannel = "console";
+
+enum class Driver { kLibkrun, kQemu };
+// The values are libkrun's KRUN_KERNEL_FORMAT_*.
+enum class KernelFormat : uint32_t { kRaw = 0, kElf = 1 };
+
+struct DiskConfig {
+  std::string id;
+  std::string path;
+  bool read_only = true;
+};
+
+// The config of native/README.md, parsed and range-checked. Nothing in it has been looked up on the
+// host yet.
 struct VmConfig {
-  enum class Driver { kLibkrun, kQemu };
-  struct Disk {
-    std::string id;
-    std::string path;
-    bool read_only = true;
-  };
-
   Driver driver = Driver::kLibkrun;
   bool detached = false;
   int64_t lease_ms = 0;
   int vcpu_count = 1;
-  int64_t memory_mib = 0;
+  uint32_t memory_mib = 0;
   std::vector<std::string> channels;
-  std::vector<Disk> disks;
+  std::vector<DiskConfig> disks;
 
-  // libkrun
   std::string libkrun_path;
   std::string kernel_path;
-  uint32_t kernel_format = 0;
+  KernelFormat kernel_format = KernelFormat::kElf;
   std::string kernel_command_line;
 
-  // QEMU
   std::string qemu_path;
   std::vector<std::string> qemu_args;
-
-  // Errors name the field as operation().
-  static StatusOr<VmConfig> Parse(std::string_view json);
-
-  // The file descriptor of a channel's listening socket in the supervisor, by its place in
-  // `channels`.
-  static constexpr int kFirstListenerFd = 6;
 };
 
-inline constexpr size_t kMaxConfigBytes = 256 * 1024;
-inline constexpr size_t kMaxChannels = 8;
+// An error's operation() is the field's name: "memoryMiB", "disks[1].path".
+StatusOr<VmConfig> ParseVmConfig(std::string_view text);
 
-}  // namespace msb
+}  // namespace msb::krun
 
 #endif  // MSB_KRUN_VM_CONFIG_H_

@@ -1,36 +1,26 @@
 #include "vmm/boot_report.h"
 
-#include <ctime>
+#include <string>
+#include <utility>
 
-#include "base/fd_ops.h"
+#include "base/fd_util.h"
 
 namespace msb::vmm {
-namespace {
 
-constexpr size_t kMaxMessageBytes = 1024;
-
-}  // namespace
-
-double MonotonicMs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+void BootReport::Stage(std::string_view stage, Json::Object facts) const {
+  const int64_t tenths = (MonotonicMicros() - started_at_micros_) / 100;
+  facts["stage"] = Json(stage);
+  facts["atMs"] = Json(static_cast<double>(tenths) / 10);
+  // One write a line: two processes may share the pipe.
+  const Status lost_reader = WriteAll(fd_, Json(std::move(facts)).Serialize() + "\n");
+  (void)lost_reader;
 }
 
-BootReport::BootReport(int fd) : fd_(fd), started_ms_(MonotonicMs()) {}
-
-void BootReport::Stage(const char* stage, Json::Object fields) const {
-  fields["stage"] = Json(stage);
-  fields["atMs"] = Json(MonotonicMs() - started_ms_);
-  std::string line = Json(std::move(fields)).Serialize();
-  line += '\n';
-  (void)WriteRetry(fd_, line.data(), line.size());
-}
-
-void BootReport::Failed(const Status& status) const {
-  Stage("failed", {{"step", Json(status.operation())},
-                   {"errno", Json(status.error_number())},
-                   {"message", Json(status.message().substr(0, kMaxMessageBytes))}});
+void BootReport::Failed(const Status& status, Json::Object facts) const {
+  facts["step"] = Json(status.operation());
+  facts["errno"] = Json(status.error_number());
+  facts["message"] = Json(status.message());
+  Stage("failed", std::move(facts));
 }
 
 }  // namespace msb::vmm

@@ -1,31 +1,28 @@
 #ifndef MSB_VMM_BOOT_REPORT_H_
 #define MSB_VMM_BOOT_REPORT_H_
 
+#include <cstdint>
+#include <string_view>
+
 #include "base/json.h"
 #include "base/status.h"
 
 namespace msb::vmm {
 
-// The report of native/README.md: one JSON line a stage. Lines are shorter than PIPE_BUF, so that
-// the supervisor and the VM process can share the pipe. A reader that is gone or does not read
-// loses lines; the VM goes on.
+// Writes the report of native/README.md, one JSON line a stage. Losing the reader is no error: a
+// detached VM outlives it.
 class BootReport {
  public:
-  // Takes times from now on. Copies share the descriptor, which is not owned.
-  explicit BootReport(int fd);
+  // `fd` is not owned. Times are counted from `started_at_micros` (MonotonicMicros).
+  BootReport(int fd, int64_t started_at_micros) : fd_(fd), started_at_micros_(started_at_micros) {}
 
-  void Stage(const char* stage, Json::Object fields = {}) const;
-  void Failed(const Status& status) const;
-  int fd() const { return fd_; }
-  void set_fd(int fd) { fd_ = fd; }
+  void Stage(std::string_view stage, Json::Object facts = {}) const;
+  void Failed(const Status& status, Json::Object facts = {}) const;
 
  private:
   int fd_;
-  double started_ms_;
+  int64_t started_at_micros_;
 };
-
-// CLOCK_MONOTONIC in milliseconds.
-double MonotonicMs();
 
 }  // namespace msb::vmm
 

@@ -37,16 +37,16 @@ Status AllowLibraries(Landlock* landlock) {
   return Status();
 }
 
-Status AllowDisks(const VmConfig& config, Landlock* landlock) {
-  for (const VmConfig::Disk& disk : config.disks) {
+Status AllowDisks(const krun::VmConfig& config, Landlock* landlock) {
+  for (const krun::DiskConfig& disk : config.disks) {
     MSB_RETURN_IF_ERROR(disk.read_only ? landlock->AllowRead(disk.path)
                                        : landlock->AllowWrite(disk.path));
   }
   return Status();
 }
 
-Status AllowDriver(const VmConfig& config, Landlock* landlock) {
-  if (config.driver == VmConfig::Driver::kLibkrun) {
+Status AllowDriver(const krun::VmConfig& config, Landlock* landlock) {
+  if (config.driver == krun::Driver::kLibkrun) {
     // The library is loaded by now and needs no file beside it, since the kernel is our own file.
     return landlock->AllowRead(config.kernel_path);
   }
@@ -69,11 +69,12 @@ Status AllowDriver(const VmConfig& config, Landlock* landlock) {
 
 }  // namespace
 
-StatusOr<std::vector<std::string>> Confine(const VmConfig& config) {
-  std::vector<std::string> measures = {"rlimits", "no-core-dumps", "empty-environment", "own-fds",
-                                       "session"};
+StatusOr<std::vector<std::string>> Confine(const krun::VmConfig& config) {
+  std::vector<std::string> measures = {"rlimits", "empty-environment", "own-fds", "session"};
 #ifdef __linux__
   measures.insert(measures.begin(), {"no_new_privs", "dies-with-supervisor"});
+  // An execve makes the process dumpable again.
+  if (config.driver == krun::Driver::kLibkrun) measures.push_back("not-dumpable");
 #endif
   if (Landlock::KernelVersion() == 0) return measures;
   Landlock landlock;

@@ -1,90 +1,96 @@
 #include "vmm/sanitize.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
-#include <limits>
+#include <cstdlib>
+#include <vector>
+
+#include "base/fd_util.h"
 
 #ifdef __linux__
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#endif
-
+#else
 extern char** environ;
+#endif
 
 namespace msb::vmm {
 namespace {
 
 constexpr rlim_t kMaxOpenFiles = 1024;
-// For a VM without a writable disk: enough for what a VMM writes for itself.
-constexpr rlim_t kMinFileBytes = 64ull << 20;
 
-Status SetLimit(const char* name, int resource, rlim_t value) {
-  rlimit limit{};
-  if (getrlimit(static_cast<__rlimit_resource_t>(resource), &limit) != 0) {
-    return Status::Errno("getrlimit", std::string("cannot read the limit ") + name);
-  }
-  limit.rlim_max = std::min(limit.rlim_max, value);
-  limit.rlim_cur = limit.rlim_max;
-  if (setrlimit(static_cast<__rlimit_resource_t>(resource), &limit) != 0) {
-    return Status::Errno("setrlimit", std::string("cannot set the limit ") + name);
+std::vector<int> ExpectedFds(size_t channels) {
+  std::vector<int> fds = {0, 1, 2, kConfigFd, kReportFd, kLifelineFd};
+  for (size_t i = 0; i < channels; ++i) fds.push_back(kFirstChannelFd + static_cast<int>(i));
+  return fds;
+}
+
+// With a standard stream missing, the next descriptor we make would take its place.
+Status OpenStandardStreams() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (fcntl(fd, F_GETFD) >= 0) continue;
+    if (open("/dev/null", O_RDWR) != fd) return Status::Errno("open", "cannot open /dev/null");
   }
   return Status();
 }
 
-void CloseRange(int first, int last) {
-#if defined(__linux__) && defined(SYS_close_range)
-  if (syscall(SYS_close_range, first, last, 0) == 0) return;
-#endif
-  const long limit = std::min(sysconf(_SC_OPEN_MAX), 65536L);
-  for (int fd = first; fd <= last && fd < limit; ++fd) close(fd);
+Status LowerLimit(int resource, rlim_t value, const char* name) {
+  rlimit limit = {};
+  if (getrlimit(resource, &limit) != 0) return Status::Errno("getrlimit", name);
+  limit.rlim_max = std::min(limit.rlim_max, value);
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(resource, &limit) != 0) return Status::Errno("setrlimit", name);
+  return Status();
 }
 
 }  // namespace
 
-void SanitizeProcess() {
-  for (int number = 1; number < NSIG; ++number) {
-    if (number != SIGKILL && number != SIGSTOP) std::signal(number, SIG_DFL);
-  }
+void ResetSignals() {
+  struct sigaction action = {};
+  action.sa_handler = SIG_DFL;
+  // Fails for SIGKILL, SIGSTOP and the C library's own, which is as it should be.
+  for (int number = 1; number < NSIG; ++number) sigaction(number, &action, nullptr);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+Status Sanitize() {
+  CloseAllExcept(ExpectedFds(krun::kMaxChannels));
+  MSB_RETURN_IF_ERROR(OpenStandardStreams());
+#ifdef __linux__
+  clearenv();
+#else
   static char* no_environment[] = {nullptr};
   environ = no_environment;
-  setsid();
-  (void)!chdir("/");
-  umask(077);
-  const rlimit no_core{0, 0};
-  setrlimit(RLIMIT_CORE, &no_core);
-#ifdef __linux__
-  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 #endif
+  ResetSignals();
+  signal(SIGPIPE, SIG_IGN);
+  umask(077);
+  // Fails when the owner has already made us a session leader.
+  setsid();
+  if (chdir("/") != 0) return Status::Errno("chdir", "cannot enter /");
+#ifdef __linux__
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Status::Errno("prctl", "no_new_privs");
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Status::Errno("prctl", "dumpable");
+#endif
+  MSB_RETURN_IF_ERROR(LowerLimit(RLIMIT_CORE, 0, "RLIMIT_CORE"));
+  return LowerLimit(RLIMIT_NOFILE, kMaxOpenFiles, "RLIMIT_NOFILE");
 }
 
-void CloseAllBut(std::vector<int> keep, int first) {
-  std::sort(keep.begin(), keep.end());
-  for (const int fd : keep) {
-    if (fd < first) continue;
-    if (fd > first) CloseRange(first, fd - 1);
-    first = fd + 1;
-  }
-  CloseRange(first, std::numeric_limits<int>::max());
+void CloseUnusedFds(const krun::VmConfig& config) {
+  std::vector<int> keep = ExpectedFds(config.channels.size());
+  std::erase(keep, kConfigFd);
+  if (config.detached) std::erase(keep, kLifelineFd);
+  CloseAllExcept(std::move(keep));
 }
 
-Status LimitResources(const VmConfig& config) {
-  rlim_t largest = kMinFileBytes;
-  for (const VmConfig::Disk& disk : config.disks) {
-    struct stat info {};
-    if (stat(disk.path.c_str(), &info) != 0) {
-      return Status::Errno("stat", "disk " + disk.id + " at " + disk.path);
-    }
-    if (!disk.read_only) largest = std::max(largest, static_cast<rlim_t>(info.st_size));
-  }
-  MSB_RETURN_IF_ERROR(SetLimit("RLIMIT_FSIZE", RLIMIT_FSIZE, largest));
-  return SetLimit("RLIMIT_NOFILE", RLIMIT_NOFILE, kMaxOpenFiles);
+Status LimitFileSize(uint64_t bytes) {
+  return LowerLimit(RLIMIT_FSIZE, static_cast<rlim_t>(bytes), "RLIMIT_FSIZE");
 }
 
 }  // namespace msb::vmm

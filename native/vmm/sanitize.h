@@ -1,22 +1,33 @@
 #ifndef MSB_VMM_SANITIZE_H_
 #define MSB_VMM_SANITIZE_H_
 
-#include <vector>
+#include <cstddef>
+#include <cstdint>
 
 #include "base/status.h"
 #include "krun/vm_config.h"
 
 namespace msb::vmm {
 
-// First of all: default signals and an empty mask, own session, no environment, working directory
-// /, umask 077, no_new_privs, no core dumps (they would hold the guest's memory).
-void SanitizeProcess();
+// The descriptors msb-vmm is started with (native/README.md).
+inline constexpr int kConfigFd = 3;
+inline constexpr int kReportFd = 4;
+inline constexpr int kLifelineFd = 5;
+inline constexpr int kFirstChannelFd = 6;
 
-// Closes every descriptor from `first` on, but for those in `keep`.
-void CloseAllBut(std::vector<int> keep, int first);
+// Removes what the process should not have inherited: descriptors, environment, signal
+// dispositions, session, the right to gain privileges, core dumps. Runs before the config is read.
+Status Sanitize();
 
-// Limits that follow from the config: open files, and file size as of the largest writable disk.
-Status LimitResources(const VmConfig& config);
+// Closes what the config shows to be superfluous: the config's own descriptor, channels that are
+// not in it.
+void CloseUnusedFds(const krun::VmConfig& config);
+
+// No file of this process and its children grows over `bytes`.
+Status LimitFileSize(uint64_t bytes);
+
+// Default actions and an empty mask for all signals.
+void ResetSignals();
 
 }  // namespace msb::vmm
 

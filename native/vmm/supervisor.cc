@@ -1,161 +1,247 @@
 #include "vmm/supervisor.h"
 
+#include <poll.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <climits>
 #include <csignal>
-#include <cstring>
+#include <utility>
 
-#include "base/fd_ops.h"
+#include "base/fd_util.h"
+#include "base/json.h"
+#include "vmm/sanitize.h"
+#include "vmm/vm_entry.h"
 
 namespace msb::vmm {
 namespace {
 
 constexpr size_t kStderrTailBytes = 4096;
-// What the VM wrote last must reach a host that reads; one that does not cannot hold the supervisor
-// longer.
-constexpr double kFlushMs = 1000;
-// A line of the report must stay under PIPE_BUF with every byte escaped.
-constexpr size_t kReportedTailBytes = 2048;
+// How long hosts may take to read what a VM has left behind.
+constexpr int64_t kFlushMicros = 1'000'000;
+
+// Poll slots; the channels' follow.
+enum Slot : size_t { kSignals, kLifeline, kMessages, kOutput, kFirstChannel };
+
+// A disk does not grow, so nothing the VM process writes is longer than its largest writable one.
+Status LimitToDisks(const krun::VmConfig& config) {
+  uint64_t largest = 0;
+  for (const krun::DiskConfig& disk : config.disks) {
+    struct stat info = {};
+    // A missing disk is reported by the VM process, with its name.
+    if (disk.read_only || stat(disk.path.c_str(), &info) != 0) continue;
+    largest = std::max(largest, static_cast<uint64_t>(info.st_size));
+  }
+  return LimitFileSize(largest);
+}
 
 }  // namespace
 
-Supervisor::Supervisor(const VmConfig& config, const BootReport& report, VmProcess vm,
-                       UniqueFd lifeline, UniqueFd signals)
-    : report_(report),
-      lease_ms_(config.lease_ms),
-      vm_pid_(vm.pid),
-      standard_error_(std::move(vm.standard_error)),
-      lifeline_(std::move(lifeline)),
-      signals_(std::move(signals)),
-      host_seen_ms_(MonotonicMs()) {
-  for (size_t i = 0; i < config.channels.size(); ++i) {
-    const bool is_console = config.channels[i] == kConsoleChannel;
-    if (config.channels[i] == "agent") agent_ = i;
-    relays_.emplace_back(is_console ? ChannelRelay::Kind::kConsole : ChannelRelay::Kind::kStream,
-                         UniqueFd(VmConfig::kFirstListenerFd + static_cast<int>(i)),
-                         std::move(vm.channels[i]));
+Supervisor::Supervisor(const krun::VmConfig& config, const BootReport& report)
+    : config_(config), report_(report) {}
+
+int Supervisor::Run() {
+  if (const Status status = Start(); !status.ok()) {
+    report_.Failed(status);
+    return kFailedExitCode;
   }
+  while (!is_reaped_) Step();
+  FlushChannels();
+  return ReportEnd();
 }
 
-void Supervisor::Run() {
-  while (!IsFinished()) {
-    WaitForEvents();
-    CheckLease();
+Status Supervisor::Start() {
+  if (!config_.detached) lifeline_.Reset(kLifelineFd);
+  std::vector<UniqueFd> listeners;
+  for (size_t i = 0; i < config_.channels.size(); ++i) {
+    listeners.emplace_back(kFirstChannelFd + static_cast<int>(i));
+    MSB_RETURN_IF_ERROR(SetNonBlocking(listeners.back().get()));
+    MSB_RETURN_IF_ERROR(SetCloseOnExec(listeners.back().get(), true));
   }
-  ReportExit();
+  MSB_RETURN_IF_ERROR(LimitToDisks(config_));
+  // Before the fork, so that no SIGCHLD is missed.
+  MSB_RETURN_IF_ERROR(signals_.Open());
+  StatusOr<VmProcess> started = StartVmProcess(config_);
+  if (!started.ok()) return started.status();
+  vm_ = std::move(started.value());
+  report_.Stage("forked", {{"pid", Json(static_cast<int64_t>(vm_.pid))}});
+
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    const std::string& name = config_.channels[i];
+    const auto make = name == krun::kConsoleChannel ? MakeConsoleChannel : MakeRelayChannel;
+    channels_.push_back(make(name, std::move(listeners[i]), std::move(vm_.channels[i])));
+    if (name == krun::kAgentChannel) agent_ = channels_.back().get();
+  }
+  vm_.channels.clear();
+  alone_since_micros_ = MonotonicMicros();
+  return Status();
 }
 
-void Supervisor::WaitForEvents() {
-  std::vector<pollfd> polls = {{signals_.get(), POLLIN, 0},
-                               {lifeline_.valid() ? lifeline_.get() : -1, POLLIN, 0},
-                               {standard_error_.valid() ? standard_error_.get() : -1, POLLIN, 0}};
-  std::vector<size_t> firsts;
-  for (ChannelRelay& relay : relays_) {
-    firsts.push_back(polls.size());
-    relay.AddPolls(&polls);
+void Supervisor::Step() {
+  std::vector<pollfd> fds(kFirstChannel + channels_.size() * Channel::kPollFds);
+  fds[kSignals] = {signals_.fd(), POLLIN, 0};
+  fds[kLifeline] = {lifeline_.get(), POLLIN, 0};
+  fds[kMessages] = {vm_.messages.get(), POLLIN, 0};
+  fds[kOutput] = {vm_.output.get(), POLLIN, 0};
+  for (size_t i = 0; i < channels_.size(); ++i) {
+    channels_[i]->Prepare(&fds[kFirstChannel + i * Channel::kPollFds]);
   }
-  const int timeout_ms = PollTimeoutMs();
-  if (poll(polls.data(), polls.size(), timeout_ms) < 0) return;
-  // A host that leaves now was there until now: its lease begins here.
-  if (!relays_.empty() && relays_[agent_].has_host()) host_seen_ms_ = MonotonicMs();
-  for (size_t i = 0; i < relays_.size(); ++i) relays_[i].Handle(polls, firsts[i]);
-  if (!alive_reported_ &&
-      std::any_of(relays_.begin(), relays_.end(),
-                  [](const ChannelRelay& relay) { return relay.seen_life(); })) {
-    alive_reported_ = true;
-    report_.Stage("alive");
+  const int64_t lease_left = LeaseLeftMs();
+  const int timeout =
+      lease_left < 0 ? -1 : static_cast<int>(std::min<int64_t>(lease_left, INT_MAX));
+  if (poll(fds.data(), static_cast<nfds_t>(fds.size()), timeout) < 0) {
+    // Interrupted: the results are undefined, the signal waits in its pipe.
+    for (pollfd& fd : fds) fd.revents = 0;
   }
-  if (polls[2].revents != 0) HandleStandardError();
-  if (polls[0].revents != 0) HandleSignals();
-  if (polls[1].revents != 0) {
-    // Nobody writes to the lifeline: readable means that its other end is closed.
+  if (fds[kMessages].revents != 0) ReadMessages();
+  if (fds[kOutput].revents != 0) ReadOutput();
+  const bool had_agent_host = agent_ != nullptr && agent_->has_host();
+  for (size_t i = 0; i < channels_.size(); ++i) {
+    channels_[i]->Handle(&fds[kFirstChannel + i * Channel::kPollFds]);
+  }
+  if (had_agent_host && !agent_->has_host()) alone_since_micros_ = MonotonicMicros();
+  ReportAlive();
+  if (fds[kLifeline].revents != 0) {
     lifeline_.Reset();
-    End("owner-gone");
+    EndVm("owner-gone");
   }
-}
-
-int Supervisor::PollTimeoutMs() const {
-  double until = -1;
-  if (vm_gone_) {
-    until = flush_until_ms_;
-  } else if (lease_ms_ > 0 && !relays_[agent_].has_host()) {
-    until = host_seen_ms_ + static_cast<double>(lease_ms_);
-  } else {
-    return -1;
-  }
-  // Rounded up, so that the loop does not spin through the last fraction of a millisecond.
-  return static_cast<int>(std::clamp(until - MonotonicMs() + 1, 0.0, 1e9));
-}
-
-void Supervisor::CheckLease() {
-  if (vm_gone_ || lease_ms_ == 0 || relays_.empty()) return;
-  const double now = MonotonicMs();
-  if (relays_[agent_].has_host()) {
-    host_seen_ms_ = now;
-  } else if (now - host_seen_ms_ >= static_cast<double>(lease_ms_)) {
-    End("lease");
-  }
-}
-
-void Supervisor::End(const char* reason) {
-  if (vm_gone_ || reason_ != nullptr) return;
-  reason_ = reason;
-  kill(vm_pid_, SIGKILL);
+  if (LeaseLeftMs() == 0) EndVm("lease");
+  HandleSignals();
 }
 
 void Supervisor::HandleSignals() {
-  unsigned char numbers[64];
-  const ssize_t count = ReadRetry(signals_.get(), numbers, sizeof numbers);
-  for (ssize_t i = 0; i < count; ++i) {
-    if (numbers[i] == SIGTERM) End("terminated");
-    if (numbers[i] == SIGCHLD) Reap();
+  const SignalPipe::Seen seen = signals_.Take();
+  if (seen.child) Reap();
+  if (seen.terminate) EndVm("terminated");
+}
+
+void Supervisor::ReadMessages() {
+  char chunk[4096];
+  for (;;) {
+    const ssize_t count =
+        RetryOnEintr([&] { return read(vm_.messages.get(), chunk, sizeof chunk); });
+    if (count < 0 && errno == EAGAIN) return;
+    if (count <= 0) break;
+    messages_.append(chunk, static_cast<size_t>(count));
+    for (size_t end; (end = messages_.find('\n')) != std::string::npos;
+         messages_.erase(0, end + 1)) {
+      HandleMessage(std::string_view(messages_).substr(0, end));
+    }
+    if (messages_.size() > kMaxMessageBytes) break;
   }
+  vm_.messages.Reset();
+}
+
+void Supervisor::HandleMessage(std::string_view line) {
+  StatusOr<Json> message = Json::Parse(line, kMaxMessageBytes);
+  if (!message.ok()) return;
+  StatusOr<std::string> stage = message.value().GetString("stage");
+  if (!stage.ok()) return;
+  if (stage.value() == "libkrun-loaded" && !is_loaded_) {
+    is_loaded_ = true;
+    report_.Stage("libkrun-loaded");
+  } else if (stage.value() == "entering" && !has_entered_) {
+    has_entered_ = true;
+    StatusOr<std::vector<std::string>> names = message.value().GetStrings("confinement", 32);
+    Json::Array confinement;
+    if (names.ok()) confinement.assign(names.value().begin(), names.value().end());
+    report_.Stage("entering", {{"confinement", Json(std::move(confinement))}});
+  } else if (stage.value() == "failed" && failure_.ok()) {
+    StatusOr<std::string> step = message.value().GetString("step");
+    StatusOr<int64_t> error_number = message.value().GetInt("errno", 0, INT_MAX);
+    StatusOr<std::string> text = message.value().GetString("message");
+    if (step.ok() && error_number.ok() && text.ok()) {
+      failure_ = Status::Error(step.value(), static_cast<int>(error_number.value()), text.value());
+    }
+  }
+}
+
+void Supervisor::ReadOutput() {
+  char chunk[4096];
+  for (;;) {
+    const ssize_t count = RetryOnEintr([&] { return read(vm_.output.get(), chunk, sizeof chunk); });
+    if (count < 0 && errno == EAGAIN) return;
+    if (count <= 0) break;
+    stderr_tail_.append(chunk, static_cast<size_t>(count));
+    if (stderr_tail_.size() > kStderrTailBytes) {
+      stderr_tail_.erase(0, stderr_tail_.size() - kStderrTailBytes);
+    }
+  }
+  vm_.output.Reset();
+}
+
+void Supervisor::ReportAlive() {
+  if (is_alive_) return;
+  for (const std::unique_ptr<Channel>& channel : channels_) {
+    if (!channel->is_alive()) continue;
+    is_alive_ = true;
+    // "entering" was said before the byte was written, but may have been missed by this round's
+    // poll.
+    ReadMessages();
+    report_.Stage("alive", {{"channel", Json(channel->name())}});
+    return;
+  }
+}
+
+// -1 when no lease is running.
+int64_t Supervisor::LeaseLeftMs() {
+  if (config_.lease_ms == 0 || agent_ == nullptr || agent_->has_host() || end_reason_ != nullptr)
+    return -1;
+  const int64_t alone_micros = MonotonicMicros() - alone_since_micros_;
+  // Rounded up, so that the loop does not wake just before the end.
+  return std::max<int64_t>(0, config_.lease_ms - alone_micros / 1000);
+}
+
+void Supervisor::EndVm(const char* reason) {
+  if (end_reason_ != nullptr || is_reaped_) return;
+  end_reason_ = reason;
+  // Not yet reaped, so the number is still this process.
+  kill(vm_.pid, SIGKILL);
 }
 
 void Supervisor::Reap() {
-  if (vm_gone_ || waitpid(vm_pid_, &wait_status_, WNOHANG) != vm_pid_) return;
-  vm_gone_ = true;
-  flush_until_ms_ = MonotonicMs() + kFlushMs;
-  for (ChannelRelay& relay : relays_) relay.Drain();
+  const pid_t pid = RetryOnEintr([&] { return waitpid(vm_.pid, &wait_status_, WNOHANG); });
+  is_reaped_ = pid == vm_.pid;
 }
 
-void Supervisor::HandleStandardError() {
-  char buffer[4096];
-  const ssize_t count = ReadRetry(standard_error_.get(), buffer, sizeof buffer);
-  if (count < 0 && errno == EAGAIN) return;
-  if (count <= 0) {
-    standard_error_.Reset();
-    return;
+void Supervisor::FlushChannels() {
+  ReadMessages();
+  ReadOutput();
+  const int64_t deadline = MonotonicMicros() + kFlushMicros;
+  for (;;) {
+    bool is_pending = false;
+    for (const std::unique_ptr<Channel>& channel : channels_) {
+      channel->Drain();
+      is_pending = is_pending || channel->Pending();
+    }
+    ReportAlive();
+    const int64_t left_ms = (deadline - MonotonicMicros()) / 1000;
+    if (!is_pending || left_ms <= 0) break;
+    std::vector<pollfd> fds(channels_.size() * Channel::kPollFds);
+    for (size_t i = 0; i < channels_.size(); ++i)
+      channels_[i]->Prepare(&fds[i * Channel::kPollFds]);
+    if (poll(fds.data(), static_cast<nfds_t>(fds.size()), static_cast<int>(left_ms)) < 0) continue;
+    for (size_t i = 0; i < channels_.size(); ++i) channels_[i]->Handle(&fds[i * Channel::kPollFds]);
   }
-  stderr_tail_.append(buffer, static_cast<size_t>(count));
-  if (stderr_tail_.size() > kStderrTailBytes) {
-    stderr_tail_.erase(0, stderr_tail_.size() - kStderrTailBytes);
+  for (const std::unique_ptr<Channel>& channel : channels_) channel->DropHost();
+}
+
+int Supervisor::ReportEnd() {
+  Json::Object facts = {{"stderrTail", Json(stderr_tail_)}};
+  const bool has_exited = WIFEXITED(wait_status_);
+  if (!failure_.ok() && has_exited && WEXITSTATUS(wait_status_) == kFailedExitCode) {
+    report_.Failed(failure_, std::move(facts));
+    return kFailedExitCode;
   }
-}
-
-bool Supervisor::IsFinished() const {
-  if (!vm_gone_) return false;
-  if (MonotonicMs() >= flush_until_ms_) return true;
-  return !standard_error_.valid() &&
-         std::all_of(relays_.begin(), relays_.end(),
-                     [](const ChannelRelay& relay) { return relay.IsDelivered(); });
-}
-
-void Supervisor::ReportExit() {
-  Json::Object fields;
-  if (WIFSIGNALED(wait_status_)) {
-    fields["signal"] = Json(WTERMSIG(wait_status_));
+  if (has_exited) {
+    facts["exitCode"] = Json(WEXITSTATUS(wait_status_));
   } else {
-    fields["exitCode"] = Json(WEXITSTATUS(wait_status_));
+    facts["signal"] = Json(WTERMSIG(wait_status_));
   }
-  const bool by_itself = WIFEXITED(wait_status_);
-  fields["reason"] = Json(reason_ != nullptr ? reason_ : by_itself ? "guest" : "killed");
-  if (stderr_tail_.size() > kReportedTailBytes) {
-    stderr_tail_.erase(0, stderr_tail_.size() - kReportedTailBytes);
-  }
-  fields["stderrTail"] = Json(stderr_tail_);
-  report_.Stage("exited", std::move(fields));
+  facts["reason"] = Json(end_reason_ != nullptr ? end_reason_ : has_exited ? "guest" : "killed");
+  report_.Stage("exited", std::move(facts));
+  return 0;
 }
 
 }  // namespace msb::vmm

@@ -3,54 +3,68 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/status.h"
 #include "base/unique_fd.h"
 #include "krun/vm_config.h"
 #include "vmm/boot_report.h"
-#include "vmm/channel_relay.h"
+#include "vmm/channel.h"
+#include "vmm/signal_pipe.h"
 #include "vmm/vm_process.h"
 
 namespace msb::vmm {
 
-// Watches one VM process until it has ended: relays its channels, ends it when its owner, its lease
-// or a signal says so, and reports how it ended. One thread, one poll() loop.
+// Starts the VM process, relays its channels, ends it when its owner or its lease is gone, and
+// reports how it ended. One thread, one poll loop.
 class Supervisor {
  public:
-  // `signals` is the read end of a pipe that gets one byte, the number, for each SIGCHLD and
-  // SIGTERM; `lifeline` is invalid when detached.
-  Supervisor(const VmConfig& config, const BootReport& report, VmProcess vm, UniqueFd lifeline,
-             UniqueFd signals);
+  // Both must outlive the supervisor.
+  Supervisor(const krun::VmConfig& config, const BootReport& report);
 
-  void Run();
+  // Takes the inherited descriptors of native/README.md. Returns the exit code of msb-vmm.
+  int Run();
 
  private:
-  void WaitForEvents();
+  Status Start();
+  // One round: waits for the next event and handles it.
+  void Step();
   void HandleSignals();
-  void HandleStandardError();
-  void CheckLease();
-  void End(const char* reason);
+  void ReadMessages();
+  void HandleMessage(std::string_view line);
+  void ReadOutput();
+  void ReportAlive();
+  int64_t LeaseLeftMs();
+  void EndVm(const char* reason);
   void Reap();
-  int PollTimeoutMs() const;
-  bool IsFinished() const;
-  void ReportExit();
+  void FlushChannels();
+  int ReportEnd();
 
-  const BootReport report_;
-  const int64_t lease_ms_;
-  const pid_t vm_pid_;
-  UniqueFd standard_error_;
+  const krun::VmConfig& config_;
+  const BootReport& report_;
+  SignalPipe signals_;
   UniqueFd lifeline_;
-  UniqueFd signals_;
-  std::vector<ChannelRelay> relays_;
-  size_t agent_ = 0;
+  VmProcess vm_;
+  std::vector<std::unique_ptr<Channel>> channels_;
+  Channel* agent_ = nullptr;
+
+  // Each stage is reported once, however often the VM process says it.
+  bool is_loaded_ = false;
+  bool has_entered_ = false;
+  std::string messages_;
   std::string stderr_tail_;
-  const char* reason_ = nullptr;
+  bool is_alive_ = false;
+  // Since when no host has been connected to the agent's channel.
+  int64_t alone_since_micros_ = 0;
+  // Why we ended the VM; null as long as we have not.
+  const char* end_reason_ = nullptr;
+  Status failure_;
+  bool is_reaped_ = false;
   int wait_status_ = 0;
-  bool vm_gone_ = false;
-  bool alive_reported_ = false;
-  double host_seen_ms_;
-  double flush_until_ms_ = 0;
 };
 
 }  // namespace msb::vmm

@@ -9,24 +9,25 @@
 #include "base/status.h"
 #include "base/unique_fd.h"
 #include "krun/vm_config.h"
-#include "vmm/boot_report.h"
 
 namespace msb::vmm {
 
-// The supervisor's ends of what leads into the VM process.
+// Exit code of a VM process that could not enter the hypervisor.
+inline constexpr int kFailedExitCode = 125;
+
+// The process that runs the hypervisor, seen from the supervisor.
 struct VmProcess {
   pid_t pid = -1;
-  UniqueFd standard_error;
-  // One for each channel of the config, in its order; non-blocking.
+  // Our ends of the channels, in the config's order; non-blocking.
   std::vector<UniqueFd> channels;
+  // What the process says on the way in, see VmMessage; ends when QEMU has been executed.
+  UniqueFd messages;
+  // Its standard output and standard error.
+  UniqueFd output;
 };
 
-// Name of the channel that is the guest's console.
-inline constexpr const char* kConsoleChannel = "console";
-
-// Forks the process that becomes the VM. It dies with the supervisor. What goes wrong in it is
-// reported as `failed` and ends it with status 125.
-StatusOr<VmProcess> StartVmProcess(const VmConfig& config, const BootReport& report);
+// Forks it. From there on the new process either enters the hypervisor or says why not and exits.
+StatusOr<VmProcess> StartVmProcess(const krun::VmConfig& config);
 
 }  // namespace msb::vmm
 

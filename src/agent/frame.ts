@@ -139,35 +139,30 @@ export class FrameDecoder {
   }
 }
 
-/** The length of the frame whose header is at `offset`; throws when the header is malformed. */
+/** The length of the frame whose header is at `offset`; throws when any field of the header is wrong. */
 function frameBytes(buffer: Buffer, offset: number): number {
-  if (buffer[offset] !== FRAME_MARK) {
-    throw protocolError(`frame mark 0x${buffer[offset]?.toString(16)}`);
-  }
+  const [mark, type, channel, flags] = buffer.subarray(offset, offset + 4) as unknown as number[];
+  const stream = buffer.readUInt32LE(offset + 4);
   const length = buffer.readUInt32LE(offset + 8);
+  const isData = type === FrameType.data;
+  if (mark !== FRAME_MARK) throw protocolError(`frame mark 0x${mark?.toString(16)}`);
+  if (!type || type > FrameType.credit) throw protocolError(`frame type ${type}`);
+  if ((channel ?? 0) > (isData ? Channel.stderr : 0)) throw protocolError(`channel ${channel}`);
+  if ((flags ?? 0) > (isData ? FLAG_END : 0)) throw protocolError(`flags ${flags}`);
+  if (stream > MAX_STREAM) throw protocolError(`stream ${stream}`);
+  if (stream === 0 && type !== FrameType.control) throw protocolError("data on stream 0");
   if (length > MAX_PAYLOAD_BYTES) throw protocolError(`frame payload of ${length} bytes`);
   return FRAME_HEADER_BYTES + length + 1;
 }
 
-/** Reads one whole frame and checks all of its fields. */
+/** Reads one whole frame whose header was checked. */
 function parseFrame(bytes: Buffer): Frame {
-  const type = bytes[1] as FrameType;
-  const channel = bytes[2] as Channel;
-  const flags = bytes[3] as number;
-  const stream = bytes.readUInt32LE(4);
   if (bytes[bytes.length - 1] !== FRAME_END) throw protocolError("frame end");
-  if (type < FrameType.control || type > FrameType.credit)
-    throw protocolError(`frame type ${type}`);
-  if (stream > MAX_STREAM) throw protocolError(`stream ${stream}`);
-  const isData = type === FrameType.data;
-  if (channel > (isData ? Channel.stderr : 0)) throw protocolError(`channel ${channel}`);
-  if (flags > (isData ? FLAG_END : 0)) throw protocolError(`flags ${flags}`);
-  if (!(type === FrameType.control) && stream === 0) throw protocolError("data on stream 0");
   return {
-    type,
-    channel,
-    end: flags === FLAG_END,
-    stream,
+    type: bytes[1] as FrameType,
+    channel: bytes[2] as Channel,
+    end: bytes[3] === FLAG_END,
+    stream: bytes.readUInt32LE(4),
     payload: bytes.subarray(FRAME_HEADER_BYTES, bytes.length - 1),
   };
 }

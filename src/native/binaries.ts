@@ -1,31 +1,33 @@
-/** Finds the executables that the build makes. */
+/** Where the executables are that were built with the addon. */
 import { accessSync, constants } from "node:fs";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { MsbError } from "../errors.js";
+import { messageOf, MsbError } from "../errors.js";
 
-/** The supervisor of a microVM; MSB_VMM_PATH names another. */
-export function vmmPath(env: Readonly<Record<string, string | undefined>> = process.env): string {
-  return find("msb-vmm", "MSB_VMM_PATH", env);
+/** Absolute path of msb-vmm, or what MSB_VMM_PATH says. Throws MSB_ERR_ADDON_MISSING. */
+export function vmmPath(): string {
+  return find("msb-vmm", "MSB_VMM_PATH", constants.X_OK);
 }
 
-/** The guest agent, a Linux executable; MSB_AGENT_PATH names another. */
-export function agentPath(env: Readonly<Record<string, string | undefined>> = process.env): string {
-  return find("msb-agent", "MSB_AGENT_PATH", env);
+/** Absolute path of msb-agent, or what MSB_AGENT_PATH says. Throws MSB_ERR_ADDON_MISSING. */
+export function agentPath(): string {
+  // It runs in the guest, so it need not be executable here.
+  return find("msb-agent", "MSB_AGENT_PATH", constants.R_OK);
 }
 
-function find(
-  name: string,
-  variable: string,
-  env: Readonly<Record<string, string | undefined>>,
-): string {
+function find(name: string, variable: string, mode: number): string {
+  const override = process.env[variable];
   const path =
-    env[variable] || fileURLToPath(new URL(`../../build/Release/${name}`, import.meta.url));
+    override === undefined || override === ""
+      ? fileURLToPath(new URL(`../../build/Release/${name}`, import.meta.url))
+      : resolve(override);
   try {
-    accessSync(path, constants.X_OK);
+    accessSync(path, mode);
   } catch (cause) {
     throw new MsbError(
       "MSB_ERR_ADDON_MISSING",
-      `${name} is not at ${path}. Run \`npm rebuild msb-ts\`, or set ${variable}.`,
+      `${name} is not at ${path}: ${messageOf(cause)}. ` +
+        `Build it with \`npm run build:native\`, or set ${variable} to its path.`,
       { cause, details: { path, variable } },
     );
   }

@@ -1,112 +1,133 @@
-/** Loads the addon (native/addon) and gives it types. */
+/** The addon `msb.node`: loads it and types it. Nobody else loads native code. */
 import { createRequire } from "node:module";
-import { arch, cpus, platform, totalmem } from "node:os";
-import { MsbError } from "../errors.js";
+import { fileURLToPath } from "node:url";
+import { messageOf, MsbError } from "../errors.js";
 
-/** What the addon throws and rejects with; always wrapped before it leaves its caller's folder. */
-export interface NativeError extends Error {
-  readonly code: "MSB_NATIVE";
-  /** The system call or krun_* function that failed, or the config field that was wrong. */
-  readonly operation: string;
-  readonly errno: number;
+export interface LibkrunFacts {
+  readonly path: string;
+  /** The library loads and has every function that is needed. */
+  readonly ok: boolean;
+  /** Why it is not ok; names the missing dependency or functions. */
+  readonly error?: string;
+  readonly missingFunctions?: readonly string[];
+  readonly netFeature: boolean;
+  readonly blkFeature: boolean;
+  /** What libkrun allows for one VM; null when it cannot tell, as without /dev/kvm. */
+  readonly maxVcpus: number | null;
 }
 
-/** What can be known about this host without booting. */
+/** What can be known of a host's ability to run microVMs without running one. */
 export interface HostProbe {
-  readonly platform: string;
-  readonly arch: string;
-  readonly libkrun: {
-    readonly path: string;
-    readonly ok: boolean;
-    /** The loader's words when `ok` is false. */
-    readonly error?: string;
-    readonly netFeature: boolean;
-    readonly blkFeature: boolean;
-    readonly maxVcpus: number;
-  } | null;
+  readonly platform: "linux" | "darwin";
+  readonly arch: "x64" | "arm64" | "other";
+  /** Null when no library was asked about. */
+  readonly libkrun: LibkrunFacts | null;
   readonly kvm: {
     readonly devicePresent: boolean;
+    /** Null when /dev/kvm could be opened. */
     readonly openErrno: number | null;
-    readonly apiVersion: number;
+    readonly apiVersion: number | null;
+    /** Null when a VM could be created, or was not tried. */
     readonly createVmErrno: number | null;
   };
-  /** x86 only. */
+  /** x86 only. `hypervisor`: this host is itself a guest. */
   readonly cpuFlags: { readonly vmx: boolean; readonly svm: boolean; readonly hypervisor: boolean };
   readonly cpuCount: number;
   readonly memoryMiB: number;
-  /** macOS: Hypervisor.framework works here. */
+  /** Hypervisor.framework; null on other systems than macOS. */
   readonly hvf: boolean | null;
 }
 
-export interface MicroVmHandle {
-  /** Of the supervisor. */
-  readonly pid: number;
-  /** Resolves after the last event when the supervisor has ended; it is reaped then. */
-  readonly exited: Promise<{ readonly exitCode: number | null; readonly signal: number | null }>;
-  /** False when the supervisor is gone. */
-  kill(signal: "SIGTERM" | "SIGKILL" | "SIGSTOP" | "SIGCONT"): boolean;
-  /** A handle keeps the event loop alive until `exited`, unless it was unref'ed. */
-  ref(): void;
-  unref(): void;
-}
-
-export interface BootMicroVmOpts {
+export interface BootRequest {
+  /** Absolute path of msb-vmm. */
   readonly vmmPath: string;
-  /** The config of native/README.md as JSON, at most 60 KiB. */
+  /** The JSON of native/README.md. */
   readonly config: string;
-  /** As the config's `channels`; each socket is made with mode 0600 and listens when this returns. */
-  readonly channels: ReadonlyArray<{ readonly name: string; readonly socketPath: string }>;
+  /** Where each channel of the config listens, in the config's order; the files must not exist. */
+  readonly channels: readonly { readonly name: string; readonly socketPath: string }[];
+  /** The same as in the config. */
   readonly detached: boolean;
 }
 
+export type VmmSignal = "SIGTERM" | "SIGKILL" | "SIGINT" | "SIGHUP" | "SIGSTOP" | "SIGCONT";
+
+/** A supervisor, msb-vmm, and with it one microVM. */
+export interface MicroVmHandle {
+  readonly pid: number;
+  /** How the supervisor ended, after its last report line. Both null when another reaped it. Never rejects. */
+  readonly exited: Promise<{ readonly exitCode: number | null; readonly signal: number | null }>;
+  /** Signals the supervisor, never another process that has got its number. False when it is gone. */
+  kill(signal: VmmSignal | number): boolean;
+  /** Keeps the event loop running until the VM ends, as it does at first. */
+  ref(): void;
+  unref(): void;
+  /** The same as `unref`: events still come as long as the event loop runs. */
+  release(): void;
+}
+
+/** What rejected promises and thrown errors of the addon look like. */
+export interface NativeError extends Error {
+  readonly code: "MSB_NATIVE" | "MSB_NATIVE_ARGUMENT";
+  /** The failed system call or libkrun function, or the field of the config. */
+  readonly operation?: string;
+  readonly errno?: number;
+}
+
 export interface NativeBinding {
-  probeHost(opts: { libkrunPath?: string | null }): Promise<HostProbe>;
-  /** Checks a config's fields and, for libkrun, tries it on a context that is freed again. */
+  probeHost(opts?: { libkrunPath?: string | null }): Promise<HostProbe>;
+  /** Checks a config and, for libkrun, tries it on the library without booting. */
   checkVmConfig(config: string): Promise<void>;
   /**
-   * Starts msb-vmm; `onEvent` gets each line of its report. Throws NativeError, and leaves nothing
-   * behind then. The VM ends with this process or Worker unless it is detached.
+   * Starts msb-vmm; its channels accept connections when this returns. The VM ends with this process
+   * or Worker unless it is detached. `onEvent` gets each line of the report.
    */
-  bootMicroVm(opts: BootMicroVmOpts, onEvent: (line: string) => void): MicroVmHandle;
-  /** Copies a sparse file; `target` must not exist, and does not after a failure. */
-  cloneSparse(source: string, target: string): Promise<{ sizeBytes: number; dataBytes: number }>;
-  /** The rate of this host's time stamp counter; null where there is none. */
+  bootMicroVm(request: BootRequest, onEvent: (line: string) => void): MicroVmHandle;
+  /**
+   * Copies a disk file to a new file of mode 0600, sharing blocks where the filesystem can and keeping
+   * holes where it cannot.
+   */
+  cloneSparse(from: string, to: string): Promise<{ sizeBytes: number; dataBytes: number }>;
+  /** The rate of the CPU's time-stamp counter; null where there is none. The first call takes 20 ms. */
   tscKhz(): number | null;
 }
 
-const ADDON = "../../build/Release/msb.node";
+const EXPORTS = ["probeHost", "checkVmConfig", "bootMicroVm", "cloneSparse", "tscKhz"] as const;
+
 let loaded: NativeBinding | undefined;
 
-/** The addon. Throws MSB_ERR_ADDON_MISSING with what to run. */
+/** Throws MSB_ERR_ADDON_MISSING. */
 export function loadNative(): NativeBinding {
-  loaded ??= load();
+  loaded ??= load(fileURLToPath(new URL("../../build/Release/msb.node", import.meta.url)));
   return loaded;
 }
 
-function load(): NativeBinding {
-  const require = createRequire(import.meta.url);
-  let addon: NativeBinding;
+function load(path: string): NativeBinding {
+  let addon: unknown;
   try {
-    addon = require(ADDON) as NativeBinding;
+    addon = createRequire(import.meta.url)(path);
   } catch (cause) {
     throw new MsbError(
       "MSB_ERR_ADDON_MISSING",
-      `The native addon cannot be loaded on ${platform()}-${arch()} with Node ${process.version}. ` +
-        "Run `npm rebuild msb-ts`; it needs python3, make and a C++20 compiler.",
-      { cause },
+      `The native addon ${path} cannot be loaded: ${firstLine(messageOf(cause))}. ` +
+        "Build it with `npm run build:native` (needs a C++20 compiler, make and python3).",
+      { cause, details: { path } },
     );
   }
-  const facts = {
-    platform: platform(),
-    arch: arch(),
-    cpuCount: cpus().length,
-    memoryMiB: Math.floor(totalmem() / 1024 ** 2),
-  };
-  return {
-    probeHost: async (opts) => ({ ...facts, ...(await addon.probeHost(opts)) }),
-    checkVmConfig: addon.checkVmConfig,
-    bootMicroVm: addon.bootMicroVm,
-    cloneSparse: addon.cloneSparse,
-    tscKhz: addon.tscKhz,
-  };
+  const missing = EXPORTS.filter(
+    (name) => typeof (addon as Record<string, unknown>)[name] !== "function",
+  );
+  if (missing.length > 0) {
+    throw new MsbError(
+      "MSB_ERR_ADDON_MISSING",
+      `The native addon ${path} is of another version: it lacks ${missing.join(", ")}. ` +
+        "Build it again with `npm run build:native`.",
+      { details: { path, missing } },
+    );
+  }
+  return addon as NativeBinding;
+}
+
+/** Node appends its require stack, which helps nobody here. */
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0] ?? text;
 }

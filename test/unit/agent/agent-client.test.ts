@@ -156,21 +156,19 @@ describe("AgentClient", () => {
     };
     agent.on("exec.attach", ({ stream, fields }, fake) => {
       expect(fields).toEqual({ outputOffset: 3 });
-      setImmediate(() => {
-        fake.output(stream, "def");
-        fake.send(stream, { type: "exec.exited", exitCode: 0 });
-      });
+      setImmediate(() => fake.output(stream, "def"));
       return { outputOffset: 3, stdinOffset: 4, running: true };
     });
     agent.frames.length = 0;
     await Promise.all([client.reconnect(), client.reconnect()]);
     expect((await iterator.next()).value?.data.toString()).toBe("def");
-    expect((await session.exited).exitCode).toBe(0);
     const input = (): string =>
       Buffer.concat(
         agent.frames.filter((frame) => frame.type === FrameType.data).map((frame) => frame.payload),
       ).toString();
     await expect.poll(input).toBe("456789");
+    agent.send(session.stream, { type: "exec.exited", exitCode: 0 });
+    expect((await session.exited).exitCode).toBe(0);
   });
 
   it("fails a command that is gone after the reconnect", async () => {
