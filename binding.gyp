@@ -66,6 +66,27 @@
           "cflags_cc": ["-Os", "-ffunction-sections", "-fdata-sections", "-fno-rtti"],
           "ldflags!": ["-rdynamic"],
           "ldflags": ["-static", "-Wl,--gc-sections", "-s"]
+        },
+        {
+          "target_name": "msb-native-test",
+          "type": "executable",
+          "sources": [
+            "native/base/status.cc",
+            "native/base/json.cc",
+            "native/base/frame.cc",
+            "native/agent/encoding.cc",
+            "native/agent/messages.cc",
+            "native/agent/output_buffer.cc",
+            "native/agent/small_file.cc",
+            "native/agent/user_lookup.cc",
+            "test/native/check_main.cc",
+            "test/native/json_test.cc",
+            "test/native/frame_test.cc",
+            "test/native/messages_test.cc",
+            "test/native/output_buffer_test.cc",
+            "test/native/user_lookup_test.cc"
+          ],
+          "ldflags!": ["-rdynamic"]
         }
       ]
     }]
