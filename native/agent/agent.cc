@@ -1,6 +1,7 @@
 #include "agent/agent.h"
 
 #include <limits.h>
+#include <sys/mman.h>
 
 #include <cstdio>
 
@@ -163,6 +164,9 @@ std::optional<Reply> Agent::SetUp(const Request& request) {
   }
   timings_.Mark("cgroup");
   state_ = State::kReady;
+  // Programs that use up the memory must not push the agent's code out of it. After the reply,
+  // since it takes time.
+  loop_.Defer([] { mlockall(MCL_CURRENT); });
   return Reply::Ok({{"timings", timings_.ToJson()}});
 }
 

@@ -4,12 +4,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
 
+#include "agent/meminfo.h"
 #include "agent/proc_scan.h"
 #include "agent/small_file.h"
 
@@ -18,7 +18,7 @@ namespace {
 
 constexpr char kRoot[] = "/sys/fs/cgroup";
 constexpr char kRun[] = "/sys/fs/cgroup/run";
-constexpr uint64_t kMinReserveBytes = 16 * 1024 * 1024;
+constexpr int64_t kMinReserveBytes = 16 * 1024 * 1024;
 constexpr uint64_t kAgentMemoryBytes = 8 * 1024 * 1024;
 constexpr int kMaxNesting = 32;
 
@@ -105,11 +105,12 @@ Status CgroupTree::SetUp() {
   for (const char* controller : {"+memory", "+pids"}) {
     Set(run + "/cgroup.subtree_control", controller);
   }
-  struct sysinfo info = {};
-  sysinfo(&info);
-  const uint64_t total = uint64_t{info.totalram} * info.mem_unit;
-  const uint64_t reserve = std::max(kMinReserveBytes, total / 100 * 3);
-  if (total > 2 * reserve) Set(run + "/memory.max", std::to_string(total - reserve));
+  // What the kernel holds by now is not charged to /run: a limit above what is available would never
+  // be reached, and the machine as a whole would run out.
+  const int64_t total = MemoryBytes("MemTotal:");
+  const int64_t available = MemoryBytes("MemAvailable:");
+  const int64_t reserve = std::max(kMinReserveBytes, total / 100 * 3);
+  if (available > 2 * reserve) Set(run + "/memory.max", std::to_string(available - reserve));
   Set(root + "/agent/memory.min", std::to_string(kAgentMemoryBytes));
   Set(root + "/agent/cpu.weight", "1000");
   const int64_t max_tasks = std::min(ReadNumber("/proc/sys/kernel/threads-max", 32'768),

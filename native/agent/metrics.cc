@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "agent/clock.h"
+#include "agent/meminfo.h"
 #include "agent/proc_scan.h"
 #include "agent/small_file.h"
 
@@ -39,19 +40,11 @@ StatusOr<Json> ReadCpu() {
       {"count", count}, {"busyUsec", busy * usec_per_tick}, {"idleUsec", idle * usec_per_tick}});
 }
 
-int64_t FindKib(const std::string& text, const char* key) {
-  const size_t position = text.find(key);
-  if (position == std::string::npos) return 0;
-  return std::strtoll(text.c_str() + position + std::string_view(key).size(), nullptr, 10);
-}
-
-StatusOr<Json> ReadMemory() {
-  StatusOr<std::string> info = ReadSmallFile("/proc/meminfo", kMaxFileBytes);
-  if (!info.ok()) return info.status();
-  const int64_t total = FindKib(info.value(), "MemTotal:") * 1024;
-  const int64_t available = FindKib(info.value(), "MemAvailable:") * 1024;
-  return Json(Json::Object{
-      {"totalBytes", total}, {"availableBytes", available}, {"usedBytes", total - available}});
+Json ReadMemory() {
+  const int64_t total = MemoryBytes("MemTotal:");
+  const int64_t available = MemoryBytes("MemAvailable:");
+  return Json::Object{
+      {"totalBytes", total}, {"availableBytes", available}, {"usedBytes", total - available}};
 }
 
 StatusOr<Json> ReadDisk(int upper) {
@@ -78,15 +71,13 @@ int64_t CountProcesses() {
 StatusOr<Json::Object> ReadMetrics(int upper) {
   StatusOr<Json> cpu = ReadCpu();
   if (!cpu.ok()) return cpu.status();
-  StatusOr<Json> memory = ReadMemory();
-  if (!memory.ok()) return memory.status();
   StatusOr<Json> disk = ReadDisk(upper);
   if (!disk.ok()) return disk.status();
   StatusOr<std::string> load = ReadSmallFile("/proc/loadavg", 256);
   if (!load.ok()) return load.status();
   return Json::Object{{"uptimeMs", MonotonicMs()},
                       {"cpu", std::move(cpu.value())},
-                      {"memory", std::move(memory.value())},
+                      {"memory", ReadMemory()},
                       {"disk", std::move(disk.value())},
                       {"processes", CountProcesses()},
                       {"load1", std::strtod(load.value().c_str(), nullptr)}};

@@ -10,14 +10,13 @@
 
 namespace msb::agent {
 
-// The output of an exec that the host has not consumed yet, in arrival order. Offsets count all
-// output bytes since the exec began.
+// The output of an exec that the host has not consumed yet, in arrival order: at most one window.
+// Offsets count all output bytes since the exec began.
 class OutputBuffer {
  public:
   uint64_t start() const { return start_; }
-  uint64_t end() const { return end_; }
-  // Bytes that may be appended now. 0 when the window is full, or when the bytes alternate between
-  // the channels so often that keeping them costs too much.
+  uint64_t end() const { return bytes_start_ + bytes_.size(); }
+  // Bytes that may be appended now.
   size_t room() const;
 
   void Append(Channel channel, std::string_view bytes);
@@ -32,15 +31,17 @@ class OutputBuffer {
   Piece At(uint64_t offset, size_t max_bytes) const;
 
  private:
-  struct Segment {
-    uint64_t start;
-    Channel channel;
-    std::string bytes;
+  // Where bytes of one channel begin. There may be one a byte, so it is small.
+  struct Run {
+    uint64_t start : 62;
+    uint64_t channel : 2;
   };
 
   uint64_t start_ = 0;
-  uint64_t end_ = 0;
-  std::deque<Segment> segments_;
+  // The bytes begin at or before `start_`: moving them at each release would cost too much.
+  uint64_t bytes_start_ = 0;
+  std::string bytes_;
+  std::deque<Run> runs_;
 };
 
 }  // namespace msb::agent
