@@ -1,28 +1,38 @@
-#ifndef MSB_TEST_CHECK_H_
-#define MSB_TEST_CHECK_H_
+#ifndef MSB_TEST_NATIVE_CHECK_H_
+#define MSB_TEST_NATIVE_CHECK_H_
 
-#include <cstdio>
 #include <string>
 
-namespace msb_test {
+namespace msb::test {
 
-inline int failures = 0;
+// The folder with golden.json and bad.json.
+const std::string& FixtureFolder();
 
-inline void Check(bool condition, const std::string& what, const char* file, int line) {
-  if (condition) return;
-  ++failures;
-  std::printf("FAIL %s:%d %s\n", file, line, what.c_str());
-}
+// Counts a failed check and prints where it stands.
+void Report(const char* file, int line, const std::string& what);
 
-void TestJson();
-void TestFrames(const std::string& fixtures);
-void TestUserLookup();
+struct Registration {
+  Registration(const char* name, void (*run)());
+};
 
-}  // namespace msb_test
+}  // namespace msb::test
 
-// Reports a failure and goes on.
-#define CHECK(condition) ::msb_test::Check((condition), #condition, __FILE__, __LINE__)
-#define CHECK_NAMED(condition, name) \
-  ::msb_test::Check((condition), std::string(#condition) + " of " + (name), __FILE__, __LINE__)
+// TEST(FrameDecoderReadsPaddedFrames) { EXPECT(...); }
+#define TEST(name)                                            \
+  static void name();                                         \
+  static const ::msb::test::Registration k##name(#name, name); \
+  static void name()
 
-#endif  // MSB_TEST_CHECK_H_
+#define EXPECT(condition)                                               \
+  do {                                                                  \
+    if (!(condition)) ::msb::test::Report(__FILE__, __LINE__, #condition); \
+  } while (0)
+
+// For checks in a loop over cases: `label` names the case.
+#define EXPECT_FOR(label, condition)                                           \
+  do {                                                                         \
+    if (!(condition))                                                          \
+      ::msb::test::Report(__FILE__, __LINE__, std::string(label) + ": " #condition); \
+  } while (0)
+
+#endif  // MSB_TEST_NATIVE_CHECK_H_

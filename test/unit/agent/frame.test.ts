@@ -14,7 +14,13 @@ import {
 interface Golden {
   name: string;
   hex: string;
-  frame: { type: number; channel: number; end: boolean; stream: number; payloadHex: string };
+  frame: {
+    type: keyof typeof FrameType;
+    channel: Channel;
+    end: boolean;
+    stream: number;
+    payload: { utf8: string } | { hex: string };
+  };
 }
 
 const fixture = <T>(name: string): T[] =>
@@ -37,15 +43,18 @@ describe("the frame codec", () => {
     ({ hex, frame }) => {
       const bytes = Buffer.from(hex, "hex");
       const expected = {
-        type: frame.type,
+        type: FrameType[frame.type],
         channel: frame.channel,
         end: frame.end,
         stream: frame.stream,
-        payload: Buffer.from(frame.payloadHex, "hex"),
+        payload:
+          "hex" in frame.payload
+            ? Buffer.from(frame.payload.hex, "hex")
+            : Buffer.from(frame.payload.utf8),
       };
       expect(decodeAll([bytes])).toEqual([expected]);
-      const encoded = encodeFrame(frame.type as FrameType, frame.stream, expected.payload, {
-        channel: frame.channel as Channel,
+      const encoded = encodeFrame(expected.type, frame.stream, expected.payload, {
+        channel: frame.channel,
         end: frame.end,
       });
       expect(bytes.subarray(bytes.length - encoded.length).equals(encoded)).toBe(true);
