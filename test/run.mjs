@@ -29,7 +29,13 @@ const PACKAGES = [
 const VITEST = ["node_modules/vitest/vitest.mjs", "run", "--config", "test/vitest.config.ts"];
 
 // Tests keep their own runtime components, away from the user's.
-process.env.MSB_HOME ||= join(project, "node_modules/.cache/msb-ts/msb-home");
+const cachedHome = join(project, "node_modules/.cache/msb-ts/msb-home");
+// The path of a unix socket has 107 bytes at most; a checkout in a deep folder leaves too few of them.
+const tempHome =
+  process.env.MSB_HOME || cachedHome.length < 70
+    ? undefined
+    : fs.mkdtempSync(join(tmpdir(), "msb-test-home-"));
+process.env.MSB_HOME ||= tempHome ?? cachedHome;
 
 const reports = fs.mkdtempSync(join(tmpdir(), "msb-test-reports-"));
 const results = [];
@@ -70,6 +76,7 @@ try {
   if (!isPrepared) results.push({ name: "preparation", passed: 0, failed: 1, seconds: 0 });
 } finally {
   fs.rmSync(reports, { recursive: true, force: true });
+  if (tempHome !== undefined) fs.rmSync(tempHome, { recursive: true, force: true });
 }
 summarize();
 

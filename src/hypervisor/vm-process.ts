@@ -83,9 +83,13 @@ export class VmProcess implements MicroVm {
   ): Promise<VmProcess> {
     throwIfAborted(signal, "The boot");
     const vm = new VmProcess(opts);
+    const config = supervisorConfig(opts);
+    await native.checkVmConfig(config).catch((cause: unknown) => {
+      throw bootError(opts, "config", cause);
+    });
     await mkdir(opts.vmDir, { recursive: true, mode: 0o700 });
     try {
-      vm.#spawn(native, opts);
+      vm.#spawn(native, opts, config);
     } catch (cause) {
       await rm(opts.vmDir, { recursive: true, force: true });
       throw bootError(opts, "spawn", cause);
@@ -125,14 +129,7 @@ export class VmProcess implements MicroVm {
     await this.stop();
   }
 
-  #spawn(native: NativeBinding, opts: VmProcessOpts): void {
-    const config = {
-      driver: opts.driver,
-      detached: opts.lifetime === "detached",
-      leaseMs: opts.leaseMs,
-      channels: CHANNELS,
-      ...opts.config,
-    };
+  #spawn(native: NativeBinding, opts: VmProcessOpts, config: string): void {
     const channels = CHANNELS.map((name) => ({
       name,
       socketPath: join(opts.vmDir, `${name}.sock`),
@@ -140,7 +137,7 @@ export class VmProcess implements MicroVm {
     this.#handle = native.bootMicroVm(
       {
         vmmPath: opts.vmmPath,
-        config: JSON.stringify(config),
+        config,
         channels,
         detached: opts.lifetime === "detached",
       },
@@ -212,6 +209,16 @@ export class VmProcess implements MicroVm {
           }),
     };
   }
+}
+
+function supervisorConfig(opts: VmProcessOpts): string {
+  return JSON.stringify({
+    driver: opts.driver,
+    detached: opts.lifetime === "detached",
+    leaseMs: opts.leaseMs,
+    channels: CHANNELS,
+    ...opts.config,
+  });
 }
 
 function bootError(opts: VmProcessOpts, stage: string, cause: unknown): MsbError {

@@ -1,6 +1,8 @@
 import { type AddressInfo, createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AgentClient } from "../../src/agent/agent-client.js";
+import type { AutoDriver } from "../../src/hypervisor/auto-driver.js";
+import { openHypervisor } from "../../src/hypervisor/open.js";
 import { Guest } from "../../src/sandbox/guest.js";
 import { BOOT_TIMEOUT_MS, testDrivers, VmFixture, vmFolders } from "../helpers/vm-fixture.js";
 import { childrenOf, isRunning } from "../helpers/processes.js";
@@ -154,6 +156,21 @@ describe.each(testDrivers)("a microVM under %s", (driver) => {
     await guest.agent.reconnect();
     expect(await guest.agent.ping("again")).toBe("again");
     await guest.vm.stop();
+  });
+
+  it("is booted by auto with the driver that really works here, and the verdict is kept", async () => {
+    const open = (): ReturnType<typeof openHypervisor> =>
+      openHypervisor({ hypervisor: "auto", signOfLifeMs: BOOT_TIMEOUT_MS });
+    const { libkrun } = fixture.hypervisor;
+    const expected = (await libkrun.probe()).usable ? "libkrun" : "qemu";
+    const auto = (await open()).driver;
+    const config = await fixture.config();
+    const guest = await Guest.boot(auto, config, { timeoutMs: BOOT_TIMEOUT_MS });
+    expect(guest.vm.driver).toBe(expected);
+    await guest.stop();
+    const choice = await ((await open()).driver as AutoDriver).choose();
+    expect(choice).toMatchObject({ driver: expected, isConfirmed: true });
+    expect(choice.reason).not.toBe("");
   });
 
   it("ends a boot that is aborted or takes too long, without a trace", async () => {
