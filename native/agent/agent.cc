@@ -122,8 +122,8 @@ std::optional<Reply> Agent::Handle(const Request& request) {
 
 Status Agent::TakeStreamNumber(uint32_t stream) {
   if (stream <= last_stream_) {
-    return Status::Invalid("stream", "stream must be at least " +
-                                         std::to_string(int64_t{last_stream_} + 1));
+    return Status::Invalid("stream",
+                           "stream must be at least " + std::to_string(int64_t{last_stream_} + 1));
   }
   last_stream_ = stream;
   return {};

@@ -105,8 +105,8 @@ Status CgroupTree::SetUp() {
   for (const char* controller : {"+memory", "+pids"}) {
     Set(run + "/cgroup.subtree_control", controller);
   }
-  // What the kernel holds by now is not charged to /run: a limit above what is available would never
-  // be reached, and the machine as a whole would run out.
+  // What the kernel holds by now is not charged to /run: a limit above what is available would
+  // never be reached, and the machine as a whole would run out.
   const int64_t total = MemoryBytes("MemTotal:");
   const int64_t available = MemoryBytes("MemAvailable:");
   const int64_t reserve = std::max(kMinReserveBytes, total / 100 * 3);

@@ -36,8 +36,8 @@ void AppendU64(uint64_t value, std::string* out) {
 Status Connection::Open(UniqueFd port) {
   port_ = std::move(port);
   // A port without a host reports EPOLLHUP all the time, so only changes are of interest.
-  MSB_RETURN_IF_ERROR(loop_->Add(port_.get(), EPOLLIN | EPOLLOUT | EPOLLET,
-                                 [this](uint32_t) { OnPortEvents(); }, &watch_));
+  MSB_RETURN_IF_ERROR(loop_->Add(
+      port_.get(), EPOLLIN | EPOLLOUT | EPOLLET, [this](uint32_t) { OnPortEvents(); }, &watch_));
   return {};
 }
 

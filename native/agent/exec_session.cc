@@ -61,13 +61,12 @@ Status ExecSession::Spawn() {
   pipes_[0].fd = std::move(process.output);
   pipes_[1].fd = std::move(process.error_output);
   pipes_[1].channel = Channel::kStderr;
-  MSB_RETURN_IF_ERROR(context_.loop->Add(start_report_.get(), EPOLLIN,
-                                         [this](uint32_t) { OnStartReport(); }, &start_watch_));
+  MSB_RETURN_IF_ERROR(context_.loop->Add(
+      start_report_.get(), EPOLLIN, [this](uint32_t) { OnStartReport(); }, &start_watch_));
   for (OutputPipe& pipe : pipes_) {
     if (!pipe.fd.valid()) continue;
-    MSB_RETURN_IF_ERROR(context_.loop->Add(pipe.fd.get(), EPOLLIN,
-                                           [this, &pipe](uint32_t) { ReadOutput(&pipe); },
-                                           &pipe.watch));
+    MSB_RETURN_IF_ERROR(context_.loop->Add(
+        pipe.fd.get(), EPOLLIN, [this, &pipe](uint32_t) { ReadOutput(&pipe); }, &pipe.watch));
   }
   if (process.input.valid()) {
     MSB_RETURN_IF_ERROR(input_.Open(std::move(process.input), request_.pty.has_value()));
@@ -227,9 +226,8 @@ Reply ExecSession::Attach(std::optional<uint64_t> output_offset) {
   input_.Rewind();
   attached_ = true;
   exit_sent_ = false;
-  return Reply::Ok({{"outputOffset", offset},
-                    {"stdinOffset", input_.received()},
-                    {"running", running_}});
+  return Reply::Ok(
+      {{"outputOffset", offset}, {"stdinOffset", input_.received()}, {"running", running_}});
 }
 
 void ExecSession::Resume() {
@@ -238,12 +236,9 @@ void ExecSession::Resume() {
 }
 
 Json ExecSession::Describe() const {
-  return Json::Object{{"stream", stream_},
-                      {"pid", static_cast<int64_t>(pid_)},
-                      {"running", running_},
-                      {"outputOffset", output_.start()},
-                      {"outputEnd", output_.end()},
-                      {"stdinOffset", input_.received()}};
+  return Json::Object{{"stream", stream_},          {"pid", static_cast<int64_t>(pid_)},
+                      {"running", running_},        {"outputOffset", output_.start()},
+                      {"outputEnd", output_.end()}, {"stdinOffset", input_.received()}};
 }
 
 bool ExecSession::HasFrame() const {

@@ -108,8 +108,8 @@ std::optional<Reply> FileService::MakeDirectory(const Request& request) {
   if (!mode.ok()) return Reply::Invalid(mode.status());
   StatusOr<bool> recursive = request.body->GetBool("recursive", false);
   if (!recursive.ok()) return Reply::Invalid(recursive.status());
-  return ToReply(agent::MakeDirectory(path.value(), static_cast<mode_t>(mode.value()),
-                                      recursive.value()));
+  return ToReply(
+      agent::MakeDirectory(path.value(), static_cast<mode_t>(mode.value()), recursive.value()));
 }
 
 std::optional<Reply> FileService::Remove(const Request& request) {

@@ -19,8 +19,8 @@ struct FileWriteRequest {
   std::optional<gid_t> gid;
 };
 
-// Receives a file. A regular or new one is written beside its place and renamed at the end; destroyed
-// before that, it leaves the old content.
+// Receives a file. A regular or new one is written beside its place and renamed at the end;
+// destroyed before that, it leaves the old content.
 class FileWriter final : public FileStream {
  public:
   using GrantCredit = std::function<void(uint64_t consumed, uint64_t limit)>;

@@ -164,10 +164,8 @@ Status MountEarly() {
   if (mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, "mode=755") != 0 && errno != EBUSY) {
     return Status::Errno("mount", "devtmpfs on /dev");
   }
-  MSB_RETURN_IF_ERROR(
-      Mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
-  MSB_RETURN_IF_ERROR(
-      Mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
+  MSB_RETURN_IF_ERROR(Mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
+  MSB_RETURN_IF_ERROR(Mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr));
   if (fcntl(STDERR_FILENO, F_GETFD) >= 0) return {};
   int console = open("/dev/console", O_RDWR | O_NOCTTY);
   if (console < 0) console = open("/dev/null", O_RDWR);

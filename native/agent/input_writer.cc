@@ -13,7 +13,8 @@ namespace msb::agent {
 Status InputWriter::Open(UniqueFd fd, bool is_pty) {
   fd_ = std::move(fd);
   is_pty_ = is_pty;
-  return loop_->Add(fd_.get(), 0, [this](uint32_t) { Write(); }, &watch_);
+  return loop_->Add(
+      fd_.get(), 0, [this](uint32_t) { Write(); }, &watch_);
 }
 
 bool InputWriter::Accept(std::string_view bytes, bool end) {

@@ -48,7 +48,6 @@ int main() {
     return 1;
   }
   const msb::Status status = msb::agent::Run();
-  std::fprintf(stderr, "msb-agent: %s: %s\n", status.operation().c_str(),
-               status.message().c_str());
+  std::fprintf(stderr, "msb-agent: %s: %s\n", status.operation().c_str(), status.message().c_str());
   msb::agent::Restart();
 }

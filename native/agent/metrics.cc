@@ -75,12 +75,10 @@ StatusOr<Json::Object> ReadMetrics(int upper) {
   if (!disk.ok()) return disk.status();
   StatusOr<std::string> load = ReadSmallFile("/proc/loadavg", 256);
   if (!load.ok()) return load.status();
-  return Json::Object{{"uptimeMs", MonotonicMs()},
-                      {"cpu", std::move(cpu.value())},
-                      {"memory", ReadMemory()},
-                      {"disk", std::move(disk.value())},
-                      {"processes", CountProcesses()},
-                      {"load1", std::strtod(load.value().c_str(), nullptr)}};
+  return Json::Object{
+      {"uptimeMs", MonotonicMs()},     {"cpu", std::move(cpu.value())},
+      {"memory", ReadMemory()},        {"disk", std::move(disk.value())},
+      {"processes", CountProcesses()}, {"load1", std::strtod(load.value().c_str(), nullptr)}};
 }
 
 }  // namespace msb::agent

@@ -23,8 +23,8 @@ std::string FindPort(std::string_view name) {
   while (const dirent* entry = readdir(folder.get())) {
     if (entry->d_name[0] == '.') continue;
     const std::string device = entry->d_name;
-    StatusOr<std::string> text = ReadSmallFile(std::string(kPortsFolder) + "/" + device + "/name",
-                                               256);
+    StatusOr<std::string> text =
+        ReadSmallFile(std::string(kPortsFolder) + "/" + device + "/name", 256);
     if (!text.ok()) continue;
     std::string_view found = text.value();
     if (found.ends_with('\n')) found.remove_suffix(1);

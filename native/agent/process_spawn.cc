@@ -195,7 +195,8 @@ Status OpenPipes(const ExecStartRequest& request, uid_t uid, SpawnedProcess* pro
   }
   if (uid == 0) return {};
   // Without this the user could not open /dev/stdout again, as many programs do for their logs.
-  for (const UniqueFd* fd : {&child->output, &child->error_output}) (void)!fchown(fd->get(), uid, -1);
+  for (const UniqueFd* fd : {&child->output, &child->error_output})
+    (void)!fchown(fd->get(), uid, -1);
   if (request.has_stdin) (void)!fchown(child->input.get(), uid, -1);
   return {};
 }

@@ -19,7 +19,8 @@ Status Reaper::Open(EventLoop* loop) {
   if (sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return Status::Errno("sigprocmask", "reaper");
   signal_fd_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signal_fd_.valid()) return Status::Errno("signalfd", "reaper");
-  return loop->Add(signal_fd_.get(), EPOLLIN, [this](uint32_t) { OnSignal(); }, &watch_);
+  return loop->Add(
+      signal_fd_.get(), EPOLLIN, [this](uint32_t) { OnSignal(); }, &watch_);
 }
 
 bool Reaper::WaitForAll(int64_t timeout_ms) {

@@ -428,9 +428,9 @@ StatusOr<int64_t> Json::GetInt(std::string_view key, int64_t min, int64_t max,
   const int64_t* value = member->AsInt();
   if (value == nullptr) return WrongType(key, "an integer");
   if (*value < min || *value > max) {
-    return Status::Invalid(std::string(key), std::string(key) + " must be from " +
-                                                 std::to_string(min) + " to " +
-                                                 std::to_string(max));
+    return Status::Invalid(
+        std::string(key),
+        std::string(key) + " must be from " + std::to_string(min) + " to " + std::to_string(max));
   }
   return *value;
 }

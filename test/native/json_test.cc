@@ -17,12 +17,15 @@ std::string RoundTrip(std::string_view text) {
   return json.ok() ? json.value().Serialize() : "";
 }
 
-std::string Nested(int depth) { return std::string(depth, '[') + std::string(depth, ']'); }
+std::string Nested(int depth) {
+  return std::string(depth, '[') + std::string(depth, ']');
+}
 
 TEST(JsonWritesWhatItRead) {
-  for (const char* text :
-       {"null", "true", "false", "0", "-1", "9007199254740991", "-9007199254740991", "1.5", "\"\"",
-        "\"a b\"", "[]", "{}", "[1,[2,{\"a\":null}],\"x\"]", "{\"a\":1,\"b\":[true]}",
+  for (const char *text :
+       {"null", "true", "false", "0", "-1", "9007199254740991",
+        "-9007199254740991", "1.5", "\"\"", "\"a b\"", "[]", "{}",
+        "[1,[2,{\"a\":null}],\"x\"]", "{\"a\":1,\"b\":[true]}",
         "\"\\\"\\\\\\n\"", "\"\\u0000\\u001f\""}) {
     EXPECT_FOR(text, RoundTrip(text) == text);
   }
@@ -30,12 +33,46 @@ TEST(JsonWritesWhatItRead) {
 }
 
 TEST(JsonRefusesWhatIsNotJson) {
-  for (const char* text :
-       {"", " ", "nul", "truex", "01", "-", "+1", ".5", "1.", "1e", "1e+", "0x1", "[1,]", "[1 2]",
-        "[", "]", "{", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{1:2}", "\"", "\"\\\"",
-        "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"\n\"", "\"\t\"", "1 2", "[]x", "'a'", "NaN",
-        "Infinity", "1e999", "-1e999", "// a\n1", "{\"a\":1,\"a\":2}", "{\"a\\u0000\":1}",
-        "{\"a\":1,\"\\u0061\":2}"}) {
+  for (const char *text : {"",
+                           " ",
+                           "nul",
+                           "truex",
+                           "01",
+                           "-",
+                           "+1",
+                           ".5",
+                           "1.",
+                           "1e",
+                           "1e+",
+                           "0x1",
+                           "[1,]",
+                           "[1 2]",
+                           "[",
+                           "]",
+                           "{",
+                           "{\"a\"}",
+                           "{\"a\":}",
+                           "{\"a\":1,}",
+                           "{a:1}",
+                           "{1:2}",
+                           "\"",
+                           "\"\\\"",
+                           "\"\\x\"",
+                           "\"\\u12\"",
+                           "\"\\u12g4\"",
+                           "\"\n\"",
+                           "\"\t\"",
+                           "1 2",
+                           "[]x",
+                           "'a'",
+                           "NaN",
+                           "Infinity",
+                           "1e999",
+                           "-1e999",
+                           "// a\n1",
+                           "{\"a\":1,\"a\":2}",
+                           "{\"a\\u0000\":1}",
+                           "{\"a\":1,\"\\u0061\":2}"}) {
     EXPECT_FOR(text, !Accepts(text));
   }
   EXPECT(!Accepts(std::string_view("1\0", 2)));
@@ -43,7 +80,7 @@ TEST(JsonRefusesWhatIsNotJson) {
 }
 
 TEST(JsonKeepsIntegersExact) {
-  const auto is_int = [](const char* text) {
+  const auto is_int = [](const char *text) {
     const StatusOr<Json> json = Json::Parse(text, kMax);
     return json.ok() && json.value().AsInt() != nullptr;
   };
@@ -62,7 +99,8 @@ TEST(JsonHasDepthAndSizeLimits) {
   EXPECT(!Accepts(Nested(17)));
   EXPECT(!Accepts(std::string(60'000, '[')));
   std::string objects;
-  for (int i = 0; i < 17; ++i) objects += "{\"a\":";
+  for (int i = 0; i < 17; ++i)
+    objects += "{\"a\":";
   EXPECT(!Accepts(objects + "1" + std::string(17, '}')));
   EXPECT(!Json::Parse("[1]", 2).ok());
   EXPECT(Json::Parse("[1]", 3).ok());
@@ -74,40 +112,48 @@ TEST(JsonCarriesAnyByteAsLoneSurrogate) {
   const StatusOr<Json> json = Json::Parse("\"a\\udc80\\uDCFF\\udcc3z\"", kMax);
   EXPECT(json.ok() && *json.value().AsString() == bytes);
   std::string all;
-  for (int i = 0; i < 256; ++i) all.push_back(static_cast<char>(i));
+  for (int i = 0; i < 256; ++i)
+    all.push_back(static_cast<char>(i));
   const StatusOr<Json> again = Json::Parse(Json(all).Serialize(), kMax);
   EXPECT(again.ok() && *again.value().AsString() == all);
   // Surrogates and overlong forms in UTF-8 are no characters but bytes.
   EXPECT(Json("\xed\xa0\x80").Serialize() == "\"\\udced\\udca0\\udc80\"");
   EXPECT(Json("\xc0\xaf").Serialize() == "\"\\udcc0\\udcaf\"");
-  EXPECT(Json("\xf4\x90\x80\x80").Serialize() == "\"\\udcf4\\udc90\\udc80\\udc80\"");
+  EXPECT(Json("\xf4\x90\x80\x80").Serialize() ==
+         "\"\\udcf4\\udc90\\udc80\\udc80\"");
 }
 
 TEST(JsonReadsUnicode) {
-  const auto decoded = [](const char* text) -> std::string {
+  const auto decoded = [](const char *text) -> std::string {
     const StatusOr<Json> json = Json::Parse(text, kMax);
     return json.ok() ? *json.value().AsString() : "refused";
   };
-  EXPECT(decoded("\"\\u00e9\\u20ac\\ud83d\\ude00\"") == "\u00e9\u20ac\U0001f600");
+  EXPECT(decoded("\"\\u00e9\\u20ac\\ud83d\\ude00\"") ==
+         "\u00e9\u20ac\U0001f600");
   EXPECT(decoded("\"\u00e9\u20ac\U0001f600\"") == "\u00e9\u20ac\U0001f600");
   // A high surrogate before an escaped byte makes a pair.
   EXPECT(decoded("\"\\ud800\\udc80\"") == "\U00010080");
-  for (const char* text : {"\"\\ud800\"", "\"\\ud800x\"", "\"\\ud800\\ud800\"", "\"\\udc00\"",
-                           "\"\\udc7f\"", "\"\\udd00\"", "\"\\udfff\"", "\"\\ud800\\u0041\"",
-                           "\"\x80\"", "\"\xff\"", "\"\xc3\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"",
-                           "\"\xf4\x90\x80\x80\"", "\"\xe2\x82\""}) {
+  for (const char *text :
+       {"\"\\ud800\"", "\"\\ud800x\"", "\"\\ud800\\ud800\"", "\"\\udc00\"",
+        "\"\\udc7f\"", "\"\\udd00\"", "\"\\udfff\"", "\"\\ud800\\u0041\"",
+        "\"\x80\"", "\"\xff\"", "\"\xc3\"", "\"\xc0\xaf\"", "\"\xed\xa0\x80\"",
+        "\"\xf4\x90\x80\x80\"", "\"\xe2\x82\""}) {
     EXPECT_FOR(text, decoded(text) == "refused");
   }
 }
 
 TEST(JsonMembersAreChecked) {
   const StatusOr<Json> json =
-      Json::Parse("{\"s\":\"x\",\"n\":5,\"b\":true,\"l\":[\"a\",\"b\"],\"m\":[1],\"z\":null}", kMax);
+      Json::Parse("{\"s\":\"x\",\"n\":5,\"b\":true,\"l\":[\"a\",\"b\"],\"m\":["
+                  "1],\"z\":null}",
+                  kMax);
   EXPECT(json.ok());
-  if (!json.ok()) return;
-  const Json& body = json.value();
+  if (!json.ok())
+    return;
+  const Json &body = json.value();
   EXPECT(body.GetString("s").ok() && body.GetString("s").value() == "x");
-  EXPECT(!body.GetString("n").ok() && body.GetString("n").status().operation() == "n");
+  EXPECT(!body.GetString("n").ok() &&
+         body.GetString("n").status().operation() == "n");
   EXPECT(!body.GetString("q").ok());
   EXPECT(body.GetString("q", "d").value() == "d");
   EXPECT(!body.GetString("z", "d").ok());
@@ -125,5 +171,5 @@ TEST(JsonMembersAreChecked) {
   EXPECT(Json(1.0 / 0.0).Serialize() == "null");
 }
 
-}  // namespace
-}  // namespace msb
+} // namespace
+} // namespace msb

@@ -6,7 +6,8 @@
 namespace msb::agent {
 namespace {
 
-bool Is(const OutputBuffer::Piece& piece, Channel channel, std::string_view bytes) {
+bool Is(const OutputBuffer::Piece &piece, Channel channel,
+        std::string_view bytes) {
   return piece.channel == channel && piece.bytes == bytes;
 }
 
@@ -35,16 +36,20 @@ TEST(OutputKeepsOrderAndChannel) {
   EXPECT(Is(buffer.At(7, 99), Channel::kStderr, "h"));
 }
 
-// What is read back from any offset must be what was written, whatever was released.
+// What is read back from any offset must be what was written, whatever was
+// released.
 TEST(OutputSurvivesManySmallReleases) {
   OutputBuffer buffer;
   uint64_t written = 0;
   uint64_t read = 0;
-  const auto byte_at = [](uint64_t offset) { return static_cast<char>(offset * 131 >> 3); };
+  const auto byte_at = [](uint64_t offset) {
+    return static_cast<char>(offset * 131 >> 3);
+  };
   while (read < 3 * kWindowBytes) {
     while (buffer.room() > 0 && written < read + 5'000) {
       const char byte = byte_at(written);
-      buffer.Append(written % 3 == 0 ? Channel::kStderr : Channel::kStdout, {&byte, 1});
+      buffer.Append(written % 3 == 0 ? Channel::kStderr : Channel::kStdout,
+                    {&byte, 1});
       ++written;
     }
     const OutputBuffer::Piece piece = buffer.At(read, 1'000);
@@ -66,5 +71,5 @@ TEST(OutputIsFullAtTheWindow) {
   EXPECT(buffer.room() == 10);
 }
 
-}  // namespace
-}  // namespace msb::agent
+} // namespace
+} // namespace msb::agent
