@@ -27,18 +27,18 @@ class Json {
 
   static constexpr int kMaxDepth = 16;
 
-  Json() = default;  // null
-  Json(bool value) : value_(value) {}                      // NOLINT: implicit by design
-  Json(int value) : value_(static_cast<int64_t>(value)) {}  // NOLINT
-  Json(int64_t value) : value_(value) {}                   // NOLINT
+  Json() = default;                                              // null
+  Json(bool value) : value_(value) {}                            // NOLINT: implicit by design
+  Json(int value) : value_(static_cast<int64_t>(value)) {}       // NOLINT
+  Json(int64_t value) : value_(value) {}                         // NOLINT
   Json(uint32_t value) : value_(static_cast<int64_t>(value)) {}  // NOLINT
   Json(uint64_t value) : value_(static_cast<int64_t>(value)) {}  // NOLINT
-  Json(double value) : value_(value) {}                    // NOLINT
-  Json(std::string value) : value_(std::move(value)) {}    // NOLINT
-  Json(std::string_view value) : value_(std::string(value)) {}  // NOLINT
-  Json(const char* value) : value_(std::string(value)) {}  // NOLINT
-  Json(Array value) : value_(std::move(value)) {}          // NOLINT
-  Json(Object value) : value_(std::move(value)) {}         // NOLINT
+  Json(double value) : value_(value) {}                          // NOLINT
+  Json(std::string value) : value_(std::move(value)) {}          // NOLINT
+  Json(std::string_view value) : value_(std::string(value)) {}   // NOLINT
+  Json(const char* value) : value_(std::string(value)) {}        // NOLINT
+  Json(Array value) : value_(std::move(value)) {}                // NOLINT
+  Json(Object value) : value_(std::move(value)) {}               // NOLINT
 
   // Numbers without fraction and exponent within +-(2^53 - 1) become int64; others become double.
   static StatusOr<Json> Parse(std::string_view text, size_t max_bytes);

@@ -8,8 +8,8 @@
 
 namespace msb {
 
-// What failed: the operation ("open", "krun_add_disk"), the errno if there is one, and words for people.
-// Default-constructed it means success.
+// What failed: the operation ("open", "krun_add_disk"), the errno if there is one, and words for
+// people. Default-constructed it means success.
 class [[nodiscard]] Status {
  public:
   Status() = default;
@@ -44,7 +44,7 @@ class [[nodiscard]] Status {
 template <typename T>
 class [[nodiscard]] StatusOr {
  public:
-  StatusOr(T value) : state_(std::move(value)) {}        // NOLINT: implicit by design
+  StatusOr(T value) : state_(std::move(value)) {}         // NOLINT: implicit by design
   StatusOr(Status status) : state_(std::move(status)) {}  // NOLINT: implicit by design
 
   bool ok() const { return std::holds_alternative<T>(state_); }
@@ -59,10 +59,9 @@ class [[nodiscard]] StatusOr {
 }  // namespace msb
 
 // Returns from the enclosing function when `expression` is not ok.
-#define MSB_RETURN_IF_ERROR(expression)                      \
-  do {                                                       \
-    if (::msb::Status status_ = (expression); !status_.ok()) \
-      return status_;                                        \
+#define MSB_RETURN_IF_ERROR(expression)                                      \
+  do {                                                                       \
+    if (::msb::Status status_ = (expression); !status_.ok()) return status_; \
   } while (0)
 
 #endif  // MSB_BASE_STATUS_H_
