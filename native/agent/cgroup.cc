@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -88,6 +89,18 @@ bool Cgroup::WasOomKilled() const {
   const size_t position = events.value().find("oom_kill ");
   return position != std::string::npos &&
          std::strtoll(events.value().c_str() + position + 9, nullptr, 10) > 0;
+}
+
+UniqueFd Cgroup::OpenEvents() const {
+  if (!directory_.valid()) return UniqueFd();
+  return UniqueFd(openat(directory_.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
+}
+
+bool Cgroup::IsPopulated(int events) {
+  char text[256];
+  const ssize_t count = pread(events, text, sizeof(text), 0);
+  return count > 0 && std::string_view(text, static_cast<size_t>(count)).find("populated 1") !=
+                          std::string_view::npos;
 }
 
 Status CgroupTree::SetUp() {

@@ -30,6 +30,10 @@ class Cgroup {
   void Signal(int signal) const;
   // Whether the out-of-memory killer took a process of it.
   bool WasOomKilled() const;
+  // Readable with EPOLLPRI whenever IsPopulated() may have changed; invalid without cgroups.
+  UniqueFd OpenEvents() const;
+  // Whether any process of it still lives, by the descriptor of OpenEvents().
+  static bool IsPopulated(int events);
   const std::string& path() const { return path_; }
 
  private:

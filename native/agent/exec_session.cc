@@ -14,6 +14,8 @@ namespace {
 
 // How long descendants of an ended program may be silent before its output counts as complete.
 constexpr int64_t kQuietMs = 100;
+// A process in an uninterruptible wait dies late; the report does not wait for it for ever.
+constexpr int64_t kTreeDeathMs = 5'000;
 // Each reconnect grants a new window of stdin; a program that reads none must not fill the memory.
 constexpr uint64_t kMaxPendingInput = 8 * kWindowBytes;
 
@@ -23,6 +25,7 @@ ExecSession::ExecSession(uint32_t stream, const ExecContext& context)
     : stream_(stream),
       context_(context),
       timeout_timer_(context.loop),
+      tree_timer_(context.loop),
       input_(context.loop,
              [this](uint64_t consumed, uint64_t limit) {
                if (attached_) context_.connection->SendCredit(stream_, consumed, limit);
@@ -110,6 +113,27 @@ void ExecSession::OnTimeout() {
   timed_out_ = true;
   cgroup_.Kill();
   if (running_) kill(pid_, SIGKILL);
+  AwaitTree();
+}
+
+// A timeout is reported when everything that the program started is gone, not when it was told to
+// go.
+void ExecSession::AwaitTree() {
+  tree_events_ = cgroup_.OpenEvents();
+  if (!tree_events_.valid() || !Cgroup::IsPopulated(tree_events_.get())) return;
+  const auto check = [this](uint32_t) {
+    if (!Cgroup::IsPopulated(tree_events_.get())) SetTreeGone();
+  };
+  tree_dying_ = context_.loop->Add(tree_events_.get(), EPOLLPRI, check, &tree_watch_).ok();
+  if (tree_dying_) tree_timer_.Start(kTreeDeathMs, [this] { SetTreeGone(); });
+}
+
+void ExecSession::SetTreeGone() {
+  tree_dying_ = false;
+  tree_timer_.Cancel();
+  tree_watch_.Stop();
+  tree_events_.Reset();
+  SendExitIfDue();
 }
 
 void ExecSession::ReadOutput(OutputPipe* pipe) {
@@ -160,7 +184,8 @@ void ExecSession::SetDrained() {
 }
 
 void ExecSession::SendExitIfDue() {
-  if (starting() || !attached_ || !drained_ || exit_sent_ || sent_ < output_.end()) return;
+  if (starting() || !attached_ || !drained_ || tree_dying_ || exit_sent_ || sent_ < output_.end())
+    return;
   exit_sent_ = true;
   input_.Close();
   Json::Object message = {{"type", "exec.exited"}};

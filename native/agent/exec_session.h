@@ -69,6 +69,8 @@ class ExecSession final : public StreamSource {
   void OnStartReport();
   void OnExit(int status);
   void OnTimeout();
+  void AwaitTree();
+  void SetTreeGone();
 
   void ReadOutput(OutputPipe* pipe);
   // False when there is nothing to read now.
@@ -93,6 +95,11 @@ class ExecSession final : public StreamSource {
   bool timed_out_ = false;
   bool oom_killed_ = false;
   EventLoop::Timer timeout_timer_;
+  // Valid while a killed tree has not died yet.
+  UniqueFd tree_events_;
+  EventLoop::Watch tree_watch_;
+  EventLoop::Timer tree_timer_;
+  bool tree_dying_ = false;
 
   OutputPipe pipes_[2];
   OutputBuffer output_;

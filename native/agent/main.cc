@@ -32,6 +32,9 @@ Status Run() {
   MSB_RETURN_IF_ERROR(MountEarly());
   (void)WriteSmallFile("/proc/self/oom_score_adj", "-1000");
   timings.Mark("mounted");
+  // The first sign of life: the port is silent until a host says hello, and the kernel is told to
+  // be quiet.
+  std::fprintf(stderr, "msb-agent: started\n");
   StatusOr<UniqueFd> port = OpenPort(kPortName, kPortTimeoutMs);
   if (!port.ok()) return port.status();
   timings.Mark("port");

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ExecOpts } from "../../src/agent/agent-client.js";
 import type { CollectedOutput } from "../../src/agent/exec-session.js";
 import { Channel } from "../../src/agent/frame.js";
+import type { MsbError } from "../../src/errors.js";
 import type { Guest } from "../../src/sandbox/guest.js";
 import { testDrivers, VmFixture } from "../helpers/vm-fixture.js";
 
@@ -117,10 +118,11 @@ describe.each(testDrivers)("commands in a guest under %s", (driver) => {
 
   it("does not hang when a program never reads its stdin", async () => {
     const session = await guest.agent.exec(["sleep", "0.2"], { stdin: true });
-    const feeding = session.write(Buffer.alloc(1_000_000)).catch((error: unknown) => error);
+    const feeding = session.write(Buffer.alloc(1_000_000)).catch((error: MsbError) => error.code);
     const { exit } = await session.collect();
     expect(exit.exitCode).toBe(0);
-    expect(await feeding).toMatchObject({ code: "MSB_ERR_EXEC_NOT_FOUND" });
+    // Written or refused: what matters is that nobody waits for a reader that is gone.
+    expect([undefined, "MSB_ERR_EXEC_NOT_FOUND"]).toContain(await feeding);
   });
 
   it("gives a terminal with its size, takes a new size and end of file", async () => {
