@@ -51,6 +51,8 @@ export interface MicroVm extends AsyncDisposable {
   /** The unix socket of the guest agent's channel. */
   readonly agentSocket: string;
   readonly stages: readonly BootStage[];
+  /** What really confines the VM process on this host, such as `landlock` (native/README.md). */
+  readonly confinement: readonly string[];
   /** Resolves at the first byte from the guest; rejects when the VM ends before that. */
   readonly alive: Promise<void>;
   /** Resolves when the VM is gone and its sockets are removed. Never rejects. */

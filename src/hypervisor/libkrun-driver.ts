@@ -5,7 +5,6 @@ import type { MsbPaths } from "../paths.js";
 import { checkVmConfig } from "./check-config.js";
 import type { DriverProbe, HypervisorDriver, MicroVm, VmConfig } from "./driver.js";
 import { kernelCommandLine } from "./kernel-command-line.js";
-import { vmDisks } from "./qemu-driver.js";
 import { VmProcess } from "./vm-process.js";
 
 /** libkrun takes the count as one byte. */
@@ -52,27 +51,18 @@ export class LibkrunDriver implements HypervisorDriver {
     await checkVmConfig(config, {
       maxVcpus: Math.min(host.libkrun?.maxVcpus ?? MAX_VCPUS, MAX_VCPUS),
     });
-    return VmProcess.start(
-      native,
-      {
-        id: config.id,
-        driver: this.name,
-        vmmPath,
-        vmDir: paths.vmDir(config.id),
-        lifetime: config.lifetime,
-        leaseMs: config.leaseMs,
-        config: {
-          vcpuCount: config.vcpuCount,
-          memoryMiB: config.memoryMiB,
-          disks: vmDisks(config),
-          libkrunPath: libkrun.path,
-          kernelPath,
-          kernelFormat,
-          kernelCommandLine: kernelCommandLine({ reboot: "k" }),
-        },
+    return VmProcess.start(native, config, {
+      ...opts,
+      driver: this.name,
+      vmmPath,
+      paths,
+      machine: {
+        libkrunPath: libkrun.path,
+        kernelPath,
+        kernelFormat,
+        kernelCommandLine: kernelCommandLine({ reboot: "k" }),
       },
-      opts,
-    );
+    });
   }
 }
 

@@ -6,6 +6,7 @@ import type { MsbPaths } from "../paths.js";
 import { checkVmConfig } from "./check-config.js";
 import type { DriverProbe, HypervisorDriver, MicroVm, VmConfig } from "./driver.js";
 import { kernelCommandLine } from "./kernel-command-line.js";
+import { vmDisks } from "./vm-disks.js";
 import { VmProcess } from "./vm-process.js";
 
 /** More vCPUs than this only slow an emulated guest down. */
@@ -51,29 +52,16 @@ export class QemuDriver implements HypervisorDriver {
     const { native, paths, vmmPath } = this.#opts;
     await checkVmConfig(config, { maxVcpus: MAX_VCPUS });
     const qemu = await this.#opts.findQemu();
-    const disks = vmDisks(config);
-    return VmProcess.start(
-      native,
-      {
-        id: config.id,
-        driver: this.name,
-        vmmPath,
-        vmDir: paths.vmDir(config.id),
-        lifetime: config.lifetime,
-        leaseMs: config.leaseMs,
-        config: {
-          vcpuCount: config.vcpuCount,
-          memoryMiB: config.memoryMiB,
-          disks,
-          qemuPath: qemu.path,
-          qemuArgs: this.#args(config, disks),
-        },
-      },
-      opts,
-    );
+    return VmProcess.start(native, config, {
+      ...opts,
+      driver: this.name,
+      vmmPath,
+      paths,
+      machine: { qemuPath: qemu.path, qemuArgs: this.#args(config) },
+    });
   }
 
-  #args(config: VmConfig, disks: readonly VmDisk[]): string[] {
+  #args(config: VmConfig): string[] {
     const { accelerator, kernelPath, tscKhz } = this.#opts;
     const isEmulated = accelerator === "tcg";
     const args = [
@@ -93,7 +81,7 @@ export class QemuDriver implements HypervisorDriver {
       ["-device", "virtio-serial-device"],
       ["-device", "virtconsole,chardev=console"],
       ["-device", "virtserialport,chardev=agent,name=msb-agent"],
-      ...disks.map((disk) => [
+      ...vmDisks(config).map((disk) => [
         "-drive",
         `id=${disk.id},if=none,format=raw,file=${disk.path.replaceAll(",", ",,")},` +
           (disk.readOnly ? "readonly=on,file.locking=off" : "cache=writeback,discard=unmap"),
@@ -103,21 +91,4 @@ export class QemuDriver implements HypervisorDriver {
     ];
     return args.flat();
   }
-}
-
-export interface VmDisk {
-  readonly id: string;
-  readonly path: string;
-  readonly readOnly: boolean;
-}
-
-/** The disks in the order of GUEST_DEVICES. */
-export function vmDisks(config: VmConfig): VmDisk[] {
-  const disks = [
-    { id: "boot", path: config.bootDisk, readOnly: true },
-    { id: "image", path: config.imageDisk, readOnly: true },
-  ];
-  if (config.upperDisk !== null)
-    disks.push({ id: "upper", path: config.upperDisk, readOnly: false });
-  return disks;
 }

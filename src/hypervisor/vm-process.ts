@@ -1,12 +1,15 @@
 /** One msb-vmm: starts it, follows its report and the guest's console, ends it. Both drivers use it. */
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { MsbError } from "../errors.js";
 import type { MicroVmHandle, NativeBinding } from "../native/binding.js";
 import { deferred, settlesWithin, throwIfAborted } from "../util/async.js";
-import type { BootStage, DriverName, MicroVm, VmExit } from "./driver.js";
+import type { MsbPaths } from "../paths.js";
+import type { BootStage, DriverName, MicroVm, VmConfig, VmExit } from "./driver.js";
 import { vmExitError } from "./exit-error.js";
+import { vmDisks } from "./vm-disks.js";
+import { claimVmFolder, recordSupervisor } from "./vm-folder.js";
 import { RingBuffer } from "./ring-buffer.js";
 
 /** The channels of every VM; the order is that of the supervisor's file descriptors. */
@@ -20,15 +23,11 @@ const SUPERVISOR_GRACE_MS = 2_000;
 const CONSOLE_DRAIN_MS = 1_000;
 
 export interface VmProcessOpts {
-  readonly id: string;
   readonly driver: DriverName;
   readonly vmmPath: string;
-  /** The supervisor's config (native/README.md), without `channels`, `detached`, `driver` and `leaseMs`. */
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly lifetime: "owner" | "detached";
-  readonly leaseMs: number;
-  /** Made for the VM's sockets and removed with them. */
-  readonly vmDir: string;
+  readonly paths: MsbPaths;
+  /** What the driver adds to the supervisor's config (native/README.md). */
+  readonly machine: Readonly<Record<string, unknown>>;
 }
 
 /** One line of the supervisor's report. */
@@ -42,6 +41,7 @@ interface ReportLine {
   readonly signal?: number;
   readonly reason?: string;
   readonly stderrTail?: string;
+  readonly confinement?: readonly string[];
 }
 
 export class VmProcess implements MicroVm {
@@ -49,6 +49,7 @@ export class VmProcess implements MicroVm {
   readonly driver: DriverName;
   readonly agentSocket: string;
   readonly stages: BootStage[] = [];
+  confinement: readonly string[] = [];
   readonly alive: Promise<void>;
   readonly exited: Promise<VmExit>;
   readonly #alive = deferred<void>();
@@ -63,11 +64,11 @@ export class VmProcess implements MicroVm {
   #ending: ReportLine | undefined;
   #isStopping = false;
 
-  private constructor(opts: VmProcessOpts) {
-    this.id = opts.id;
+  private constructor(config: VmConfig, opts: VmProcessOpts) {
+    this.id = config.id;
     this.driver = opts.driver;
-    this.#vmDir = opts.vmDir;
-    this.agentSocket = join(opts.vmDir, "agent.sock");
+    this.#vmDir = opts.paths.vmDir(config.id);
+    this.agentSocket = join(this.#vmDir, "agent.sock");
     this.alive = this.#alive.promise;
     this.exited = this.#exited.promise;
     // Both are looked at by some callers only.
@@ -78,21 +79,23 @@ export class VmProcess implements MicroVm {
   /** Resolves when the VM process has entered the hypervisor. Throws MSB_ERR_BOOT_FAILED with the stage. */
   static async start(
     native: NativeBinding,
-    opts: VmProcessOpts,
-    { signal }: { signal?: AbortSignal } = {},
+    config: VmConfig,
+    opts: VmProcessOpts & { readonly signal?: AbortSignal },
   ): Promise<VmProcess> {
+    const { signal } = opts;
     throwIfAborted(signal, "The boot");
-    const vm = new VmProcess(opts);
-    const config = supervisorConfig(opts);
-    await native.checkVmConfig(config).catch((cause: unknown) => {
-      throw bootError(opts, "config", cause);
+    const vm = new VmProcess(config, opts);
+    const vmmConfig = supervisorConfig(config, opts);
+    await native.checkVmConfig(vmmConfig).catch((cause: unknown) => {
+      throw startError(vm, "config", cause);
     });
-    await mkdir(opts.vmDir, { recursive: true, mode: 0o700 });
+    await claimVmFolder(vm.#vmDir, config.id);
     try {
-      vm.#spawn(native, opts, config);
+      vm.#spawn(native, { vmmPath: opts.vmmPath, config: vmmConfig, lifetime: config.lifetime });
+      await recordSupervisor(vm.#vmDir, vm.pid);
     } catch (cause) {
-      await rm(opts.vmDir, { recursive: true, force: true });
-      throw bootError(opts, "spawn", cause);
+      await vm.#abandonStart();
+      throw startError(vm, "spawn", cause);
     }
     const onAbort = (): void => void vm.stop();
     signal?.addEventListener("abort", onAbort, { once: true });
@@ -129,23 +132,28 @@ export class VmProcess implements MicroVm {
     await this.stop();
   }
 
-  #spawn(native: NativeBinding, opts: VmProcessOpts, config: string): void {
-    const channels = CHANNELS.map((name) => ({
-      name,
-      socketPath: join(opts.vmDir, `${name}.sock`),
-    }));
+  #spawn(
+    native: NativeBinding,
+    opts: { vmmPath: string; config: string; lifetime: VmConfig["lifetime"] },
+  ): void {
+    const socketPath = (name: string): string => join(this.#vmDir, `${name}.sock`);
     this.#handle = native.bootMicroVm(
       {
         vmmPath: opts.vmmPath,
-        config,
-        channels,
+        config: opts.config,
+        channels: CHANNELS.map((name) => ({ name, socketPath: socketPath(name) })),
         detached: opts.lifetime === "detached",
       },
       (line) => this.#report(line),
     );
     // The supervisor's sockets listen from before it starts, so nothing of the console is missed.
-    this.#followConsole(join(opts.vmDir, "console.sock"));
+    this.#followConsole(socketPath("console"));
     void this.#handle.exited.then((status) => this.#ended(status));
+  }
+
+  async #abandonStart(): Promise<void> {
+    if (this.#handle !== undefined) await this.stop();
+    else await rm(this.#vmDir, { recursive: true, force: true });
   }
 
   #followConsole(path: string): void {
@@ -164,8 +172,11 @@ export class VmProcess implements MicroVm {
       return;
     }
     this.stages.push({ stage: line.stage, atMs: line.atMs });
-    if (line.stage === "entering") this.#entered.resolve();
-    else if (line.stage === "alive") this.#alive.resolve();
+    if (line.stage === "entering") {
+      this.confinement = line.confinement ?? [];
+      this.#entered.resolve();
+    }
+    if (line.stage === "alive") this.#alive.resolve();
     else if (line.stage === "failed") this.#failure = line;
     else if (line.stage === "exited") this.#ending = line;
   }
@@ -211,31 +222,26 @@ export class VmProcess implements MicroVm {
   }
 }
 
-function supervisorConfig(opts: VmProcessOpts): string {
+function supervisorConfig(config: VmConfig, opts: VmProcessOpts): string {
   return JSON.stringify({
     driver: opts.driver,
-    detached: opts.lifetime === "detached",
-    leaseMs: opts.leaseMs,
+    detached: config.lifetime === "detached",
+    leaseMs: config.leaseMs,
+    vcpuCount: config.vcpuCount,
+    memoryMiB: config.memoryMiB,
     channels: CHANNELS,
-    ...opts.config,
+    disks: vmDisks(config),
+    ...opts.machine,
   });
 }
 
-function bootError(opts: VmProcessOpts, stage: string, cause: unknown): MsbError {
-  if (cause instanceof MsbError) return cause;
+function startError(vm: Pick<MicroVm, "id" | "driver">, step: string, cause: unknown): MsbError {
   const native = cause as { message?: string; errno?: number; operation?: string };
+  const stage = native.operation ?? step;
   return new MsbError(
     "MSB_ERR_BOOT_FAILED",
-    `The microVM ${opts.id} (${opts.driver}) could not be started: ${native.operation ?? stage}: ${native.message}.`,
-    {
-      cause,
-      details: {
-        id: opts.id,
-        driver: opts.driver,
-        stage: native.operation ?? stage,
-        errno: native.errno,
-      },
-    },
+    `The microVM ${vm.id} (${vm.driver}) could not be started: ${stage}: ${native.message}.`,
+    { cause, details: { id: vm.id, driver: vm.driver, stage, errno: native.errno ?? null } },
   );
 }
 

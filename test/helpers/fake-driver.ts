@@ -12,6 +12,7 @@ import { type Deferred, deferred } from "../../src/util/async.js";
 export class FakeVm implements MicroVm {
   readonly pid = 1;
   readonly stages = [];
+  readonly confinement = [];
   readonly aliveSignal: Deferred<void> = deferred();
   readonly #exited: Deferred<VmExit> = deferred();
   readonly alive = this.aliveSignal.promise;

@@ -32,6 +32,7 @@ describe.each(testDrivers)("a microVM under %s", (driver) => {
     // The kernel brings a dummy0 that leads nowhere.
     expect(await output(guest, "ls /sys/class/net | grep -v dummy0")).toBe("lo");
     expect(await output(guest, "cat /proc/1/comm")).toBe("msb-agent");
+    expect(guest.vm.confinement).toContain("no_new_privs");
     const exit = await guest.stop();
     expect(exit.reason).toMatch(/guest|stopped/);
     expect(await isRunning(guest.vm.pid)).toBe(false);

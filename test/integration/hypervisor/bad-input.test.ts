@@ -119,6 +119,19 @@ describe("a boot that cannot work", () => {
     });
   });
 
+  it("for a name that is taken leaves the running VM alone", async () => {
+    const script = join(dir, "qemu");
+    await writeFile(script, "#!/bin/sh\nexec sleep 60\n", { mode: 0o755 });
+    const vm = await qemu({ qemuPath: script }).boot(config);
+    await expect(qemu({ qemuPath: script }).boot(config)).rejects.toMatchObject({
+      code: "MSB_ERR_INVALID_ARGUMENT",
+      message: expect.stringContaining("runs already"),
+    });
+    expect(await readdir(paths.vmDir(config.id))).toContain("agent.sock");
+    expect(await vm.stop()).toMatchObject({ reason: "stopped", signal: 9 });
+    await (await qemu({ qemuPath: script }).boot(config)).stop();
+  });
+
   it("for a QEMU that cannot be executed names the step and errno", async () => {
     await expect(qemu({ qemuPath: "/no/qemu" }).boot(config)).rejects.toMatchObject({
       code: "MSB_ERR_BOOT_FAILED",

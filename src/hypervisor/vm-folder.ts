@@ -1,0 +1,60 @@
+/** The folder of one VM: made for it alone, and taken over from a VM whose owner was killed. */
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { MsbError } from "../errors.js";
+
+/** Names the supervisor, so that a folder that was left behind can be told from one in use. */
+const PID_FILE = "vmm.pid";
+/** Between the making of a folder and its pid file; longer means that the maker was killed there. */
+const CLAIM_MS = 10_000;
+
+/** Makes `folder`; throws MSB_ERR_INVALID_ARGUMENT when a VM of that name runs. */
+export async function claimVmFolder(folder: string, id: string): Promise<void> {
+  await mkdir(dirname(folder), { recursive: true, mode: 0o700 });
+  try {
+    await mkdir(folder, { mode: 0o700 });
+    return;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  if (await isInUse(folder)) {
+    throw new MsbError(
+      "MSB_ERR_INVALID_ARGUMENT",
+      `id cannot be "${id}": a microVM of that name runs already. Stop it first, or choose another id.`,
+      { details: { option: "id", value: id } },
+    );
+  }
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { mode: 0o700 });
+}
+
+/** Notes whose folder it is. */
+export async function recordSupervisor(folder: string, pid: number): Promise<void> {
+  await writeFile(join(folder, PID_FILE), `${pid} ${await startTime(pid)}\n`, { mode: 0o600 });
+}
+
+async function isInUse(folder: string): Promise<boolean> {
+  const text = await readFile(join(folder, PID_FILE), "utf8").catch(() => undefined);
+  if (text === undefined) {
+    const info = await stat(folder).catch(() => undefined);
+    return info !== undefined && Date.now() - info.mtimeMs < CLAIM_MS;
+  }
+  const [pid, started] = text.trim().split(" ");
+  return isAlive(Number(pid)) && (await startTime(Number(pid))) === started;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Tells a process from a later one with the same number; `-` where the system does not say. */
+async function startTime(pid: number): Promise<string> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  // Field 22 of proc_pid_stat(5); the name in parentheses may hold spaces.
+  return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? "-";
+}
