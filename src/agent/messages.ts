@@ -1,4 +1,5 @@
 /** Wire types of PROTOCOL.md and the checks for messages from the guest. Twin of native/agent/messages.h. */
+import { printable } from "../util/printable.js";
 import { protocolError } from "./frame.js";
 
 export const PROTOCOL_GENERATION = 1;
@@ -233,8 +234,8 @@ export function parseGuestMessage(payload: Buffer): GuestMessage {
 
 function readError(fields: Fields): GuestError {
   return {
-    code: fields.string("code").slice(0, 64),
-    message: fields.string("message").slice(0, 1024),
+    code: printable(fields.string("code").slice(0, 64)),
+    message: printable(fields.string("message").slice(0, 1024)),
     ...(fields.has("operation") ? { operation: fields.string("operation").slice(0, 64) } : {}),
     ...(fields.has("errno") ? { errno: fields.int("errno", { max: 4095 }) } : {}),
     ...(fields.has("generation") ? { generation: fields.int("generation") } : {}),

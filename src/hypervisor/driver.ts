@@ -36,7 +36,7 @@ export interface VmExit {
   readonly signal: number | null;
   /** `guest`: by itself; `stopped`: by `stop`; else what ended it. */
   readonly reason: "guest" | "stopped" | "killed" | "owner-gone" | "lease" | "failed";
-  /** The last lines of the guest's console and of the VM process's standard error. */
+  /** The last lines of the guest's console and of the VM process's standard error, safe to print. */
   readonly consoleTail: string;
   readonly stderrTail: string;
   /** What kept the VM from starting: the system call, krun_* function or config field, and its errno. */
@@ -57,7 +57,7 @@ export interface MicroVm extends AsyncDisposable {
   readonly alive: Promise<void>;
   /** Resolves when the VM is gone and its sockets are removed. Never rejects. */
   readonly exited: Promise<VmExit>;
-  /** What the guest wrote to its console last, at most 64 KiB. */
+  /** What the guest wrote to its console last, as it is, at most 64 KiB: hostile to a terminal. */
   consoleTail(): string;
   /** Waits `graceMs` (default 0) for the VM to end by itself, then ends it. Idempotent. */
   stop(opts?: { graceMs?: number }): Promise<VmExit>;

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { MsbError } from "../errors.js";
 import type { MicroVmHandle, NativeBinding } from "../native/binding.js";
 import { deferred, settlesWithin, throwIfAborted } from "../util/async.js";
+import { printable } from "../util/printable.js";
 import type { MsbPaths } from "../paths.js";
 import type { BootStage, DriverName, MicroVm, VmConfig, VmExit } from "./driver.js";
 import { vmExitError } from "./exit-error.js";
@@ -17,6 +18,8 @@ export const CHANNELS = ["agent", "console"] as const;
 const CONSOLE_TAIL_BYTES = 65_536;
 /** Of the console and of standard error in errors and VmExit. */
 const ERROR_TAIL_LINES = 20;
+/** A boot has about ten. */
+const MAX_REPORT_LINES = 64;
 /** How long the supervisor may take to end its VM after SIGTERM before it is killed, too. */
 const SUPERVISOR_GRACE_MS = 2_000;
 /** How long the console may take to deliver its last bytes after the VM has gone. */
@@ -171,6 +174,11 @@ export class VmProcess implements MicroVm {
     } catch {
       return;
     }
+    // The VM process shares the report: one that was taken over must not fill the host's memory.
+    if (this.stages.length >= MAX_REPORT_LINES) {
+      this.#handle.kill("SIGKILL");
+      return;
+    }
     this.stages.push({ stage: line.stage, atMs: line.atMs });
     if (line.stage === "entering") {
       this.confinement = line.confinement ?? [];
@@ -194,19 +202,11 @@ export class VmProcess implements MicroVm {
 
   #describeExit(status: { exitCode: number | null; signal: number | null }): VmExit {
     const ending = this.#ending;
-    const reason = this.#isStopping
-      ? "stopped"
-      : this.#failure !== undefined
-        ? "failed"
-        : ending === undefined
-          ? "killed"
-          : ending.reason === "owner-gone" || ending.reason === "lease" || ending.reason === "guest"
-            ? ending.reason
-            : "killed";
+    const { exitCode = null, signal = null } = ending ?? status;
     return {
-      exitCode: ending?.exitCode ?? (ending === undefined ? status.exitCode : null),
-      signal: ending?.signal ?? (ending === undefined ? status.signal : null),
-      reason,
+      exitCode,
+      signal,
+      reason: this.#exitReason(),
       consoleTail: lastLines(this.consoleTail()),
       stderrTail: lastLines(ending?.stderrTail ?? ""),
       ...(this.#failure === undefined
@@ -220,7 +220,17 @@ export class VmProcess implements MicroVm {
           }),
     };
   }
+
+  #exitReason(): VmExit["reason"] {
+    if (this.#isStopping) return "stopped";
+    if (this.#failure !== undefined) return "failed";
+    const reason = this.#ending?.reason ?? "";
+    return EXIT_REASONS.has(reason) ? (reason as VmExit["reason"]) : "killed";
+  }
 }
+
+/** What the supervisor calls the end of a VM and what we call it; everything else was a kill. */
+const EXIT_REASONS: ReadonlySet<string> = new Set(["guest", "owner-gone", "lease"]);
 
 function supervisorConfig(config: VmConfig, opts: VmProcessOpts): string {
   return JSON.stringify({
@@ -246,5 +256,5 @@ function startError(vm: Pick<MicroVm, "id" | "driver">, step: string, cause: unk
 }
 
 function lastLines(text: string): string {
-  return text.replaceAll("\r\n", "\n").trimEnd().split("\n").slice(-ERROR_TAIL_LINES).join("\n");
+  return printable(text).trimEnd().split("\n").slice(-ERROR_TAIL_LINES).join("\n");
 }
