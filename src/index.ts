@@ -29,4 +29,5 @@ export type {
 } from "./hypervisor/driver.js";
 export { type Hypervisor, openHypervisor, type OpenHypervisorOpts } from "./hypervisor/open.js";
 export { type MsbPaths, msbPaths } from "./paths.js";
+export { setup, type SetupOpts, type SetupResult } from "./runtime/setup.js";
 export { type BootGuestOpts, type BootTimings, Guest } from "./sandbox/guest.js";

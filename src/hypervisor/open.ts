@@ -1,4 +1,5 @@
 /** Puts the drivers together: runtime components, binaries, boot disk, and the choice between them. */
+import { stat } from "node:fs/promises";
 import { arch, platform } from "node:os";
 import { type Env, hypervisorConfig, type HypervisorConfig } from "../config.js";
 import { ensureBootDisk } from "../disk/boot-disk.js";
@@ -63,7 +64,7 @@ export async function openHypervisor(opts: OpenHypervisorOpts = {}): Promise<Hyp
     kernelPath: kernel.path,
     tscKhz: isX86 && platform() === "linux" ? native.tscKhz() : null,
   });
-  const libraryId = "path" in library ? library.path : "none";
+  const libraryId = "path" in library ? await fileIdentity(library.path) : "none";
   const auto = new AutoDriver({
     libkrun,
     qemu,
@@ -80,4 +81,10 @@ export async function openHypervisor(opts: OpenHypervisorOpts = {}): Promise<Hyp
     paths,
     kernelVersion: kernel.version,
   };
+}
+
+/** Changes when another file takes the path's place. */
+async function fileIdentity(path: string): Promise<string> {
+  const { size, mtimeMs } = await stat(path);
+  return `${path} ${size} ${mtimeMs}`;
 }

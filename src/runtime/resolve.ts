@@ -62,7 +62,7 @@ export async function resolveRuntime(opts: ResolveRuntimeOpts): Promise<RuntimeC
 }
 
 /** Brings the pinned copies of everything, whatever the system has; then resolves as usual. */
-export async function setup(opts: ResolveRuntimeOpts): Promise<RuntimeComponents> {
+export async function fetchPinned(opts: ResolveRuntimeOpts): Promise<RuntimeComponents> {
   const pins = pinsOf(opts);
   if (pins !== undefined) {
     for (const pin of [pins.libkrunfw, pins.libkrun]) {

@@ -141,7 +141,7 @@ async function runEmulated() {
 /** The host has no network: it gets the runtime components from here. */
 async function bringRuntime() {
   const dist = (name) => import(pathToFileURL(join(project, "dist", name)).href);
-  const { setup } = await dist("runtime/resolve.js");
+  const { setup } = await dist("runtime/setup.js");
   const { msbPaths } = await dist("paths.js");
   await setup({ paths: msbPaths(msbHome), signal: abort.signal });
 }
