@@ -37,7 +37,8 @@ const tempHome =
     : fs.mkdtempSync(join(tmpdir(), "msb-test-home-"));
 process.env.MSB_HOME ||= tempHome ?? cachedHome;
 
-const reports = fs.mkdtempSync(join(tmpdir(), "msb-test-reports-"));
+/** Reports, and the temporary files of the tests: what one that is killed leaves behind goes with this run. */
+const scratch = fs.mkdtempSync(join(tmpdir(), "msb-test-"));
 const results = [];
 let running;
 let stoppedBy;
@@ -52,15 +53,16 @@ let isPrepared = false;
 try {
   await prepare();
   isPrepared = true;
+  process.env.TMPDIR = scratch;
   await suite("lint", "npm", ["run", "--silent", "lint"]);
-  const unit = join(reports, "unit.json");
+  const unit = join(scratch, "unit.json");
   await suite(
     "unit, integration",
     process.execPath,
     [...VITEST, "--project", "unit", "--project", "integration", ...reporting(unit)],
     { report: unit },
   );
-  const qemu = join(reports, "qemu.json");
+  const qemu = join(scratch, "qemu.json");
   await suite("vm on qemu", process.execPath, [...VITEST, "--project", "vm", ...reporting(qemu)], {
     report: qemu,
     env: { MSB_TEST_DRIVERS: "qemu", MSB_REQUIRE_VM: "1" },
@@ -68,14 +70,17 @@ try {
   await suite(
     "vm on libkrun",
     process.execPath,
-    ["test/libkrun-host/run.mjs", "--out", join(reports, "libkrun")],
-    { report: join(reports, "libkrun/vitest.json") },
+    ["test/libkrun-host/run.mjs", "--out", join(scratch, "libkrun")],
+    { report: join(scratch, "libkrun/vitest.json") },
   );
 } catch (error) {
   console.error(`\ntest/run.mjs: ${error.message}`);
   if (!isPrepared) results.push({ name: "preparation", passed: 0, failed: 1, seconds: 0 });
 } finally {
-  fs.rmSync(reports, { recursive: true, force: true });
+  fs.rmSync(scratch, { recursive: true, force: true });
+  if (process.env.MSB_HOME === cachedHome) {
+    fs.rmSync(join(cachedHome, "vms"), { recursive: true, force: true });
+  }
   if (tempHome !== undefined) fs.rmSync(tempHome, { recursive: true, force: true });
 }
 summarize();

@@ -13,6 +13,7 @@ import type { HypervisorDriver } from "./driver.js";
 import { LibkrunDriver } from "./libkrun-driver.js";
 import { QemuDriver } from "./qemu-driver.js";
 import { verdictKey } from "./verdict-cache.js";
+import { sweepVmFolders } from "./vm-folder.js";
 
 export interface OpenHypervisorOpts extends Partial<HypervisorConfig> {
   readonly paths?: MsbPaths;
@@ -42,6 +43,7 @@ export async function openHypervisor(opts: OpenHypervisorOpts = {}): Promise<Hyp
   const env = opts.env ?? process.env;
   const paths = opts.paths ?? msbPaths();
   const config = hypervisorConfig(opts, env);
+  await sweepVmFolders(paths.vmRoot);
   const native = loadNative();
   const { libkrun: library, kernel } = await resolveRuntime({
     paths,

@@ -1,5 +1,5 @@
 /** The folder of one VM: made for it alone, and taken over from a VM whose owner was killed. */
-import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { MsbError } from "../errors.js";
 
@@ -31,6 +31,15 @@ export async function claimVmFolder(folder: string, id: string): Promise<void> {
 /** Notes whose folder it is. */
 export async function recordSupervisor(folder: string, pid: number): Promise<void> {
   await writeFile(join(folder, PID_FILE), `${pid} ${await startTime(pid)}\n`, { mode: 0o600 });
+}
+
+/** Removes the folders of VMs that are gone: those whose owner was killed before it could. */
+export async function sweepVmFolders(root: string): Promise<void> {
+  const names = await readdir(root).catch(() => []);
+  for (const name of names) {
+    const folder = join(root, name);
+    if (!(await isInUse(folder))) await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function isInUse(folder: string): Promise<boolean> {

@@ -2,7 +2,11 @@ import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { claimVmFolder, recordSupervisor } from "../../../src/hypervisor/vm-folder.js";
+import {
+  claimVmFolder,
+  recordSupervisor,
+  sweepVmFolders,
+} from "../../../src/hypervisor/vm-folder.js";
 
 describe("a VM's folder", () => {
   let home: string;
@@ -37,6 +41,17 @@ describe("a VM's folder", () => {
     await writeFile(join(folder, "agent.sock"), "");
     await claimVmFolder(folder, "box");
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  it("is swept when its VM is gone, and only then", async () => {
+    await claimVmFolder(folder, "box");
+    await recordSupervisor(folder, process.pid);
+    const gone = join(home, "vms", "gone");
+    await mkdir(gone);
+    await writeFile(join(gone, "vmm.pid"), "999999999 1");
+    await sweepVmFolders(join(home, "vms"));
+    expect(await readdir(join(home, "vms"))).toEqual(["box"]);
+    await sweepVmFolders(join(home, "no-such-folder"));
   });
 
   it("is taken over when its maker died before it had a supervisor", async () => {
