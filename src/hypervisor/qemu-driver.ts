@@ -22,7 +22,7 @@ export interface QemuDriverOpts {
   /** The guest kernel as a PVH ELF file. */
   readonly kernelPath: string;
   /** The host's TSC rate for emulated guests, or null where there is none. */
-  readonly tscKhz: number | null;
+  readonly tscKhz: () => number | null;
 }
 
 export class QemuDriver implements HypervisorDriver {
@@ -75,7 +75,7 @@ export class QemuDriver implements HypervisorDriver {
       ["-nodefaults", "-no-user-config", "-no-reboot"],
       ["-display", "none"],
       ["-kernel", kernelPath],
-      ["-append", kernelCommandLine({ reboot: "t", tscKhz: isEmulated ? tscKhz : null })],
+      ["-append", kernelCommandLine({ reboot: "t", tscKhz: isEmulated ? tscKhz() : null })],
       // The supervisor hands QEMU connected sockets as fd 3 and 4, in the order of CHANNELS.
       ["-chardev", "socket,id=agent,fd=3", "-chardev", "socket,id=console,fd=4"],
       ["-device", "virtio-serial-device"],

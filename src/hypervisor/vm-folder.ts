@@ -2,6 +2,7 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { MsbError } from "../errors.js";
+import { isAlive } from "../util/pid.js";
 
 /** Names the supervisor, so that a folder that was left behind can be told from one in use. */
 const PID_FILE = "vmm.pid";
@@ -50,15 +51,6 @@ async function isInUse(folder: string): Promise<boolean> {
   }
   const [pid, started] = text.trim().split(" ");
   return isAlive(Number(pid)) && (await startTime(Number(pid))) === started;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }
 
 /** Tells a process from a later one with the same number; `-` where the system does not say. */

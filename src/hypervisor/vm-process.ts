@@ -6,12 +6,12 @@ import { MsbError } from "../errors.js";
 import type { MicroVmHandle, NativeBinding } from "../native/binding.js";
 import { deferred, settlesWithin, throwIfAborted } from "../util/async.js";
 import { printable } from "../util/printable.js";
+import { RingBuffer } from "../util/ring-buffer.js";
 import type { MsbPaths } from "../paths.js";
 import type { BootStage, DriverName, MicroVm, VmConfig, VmExit } from "./driver.js";
 import { vmExitError } from "./exit-error.js";
 import { vmDisks } from "./vm-disks.js";
 import { claimVmFolder, recordSupervisor } from "./vm-folder.js";
-import { RingBuffer } from "./ring-buffer.js";
 
 /** The channels of every VM; the order is that of the supervisor's file descriptors. */
 export const CHANNELS = ["agent", "console"] as const;
@@ -174,7 +174,7 @@ export class VmProcess implements MicroVm {
     } catch {
       return;
     }
-    // The VM process shares the report: one that was taken over must not fill the host's memory.
+    // A supervisor that was taken over must not fill the host's memory.
     if (this.stages.length >= MAX_REPORT_LINES) {
       this.#handle.kill("SIGKILL");
       return;

@@ -1,9 +1,6 @@
 /** Fetches one component through the npm registry with npm's own client and settings. */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { chmod, mkdir, open, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import pacote from "pacote";
 import { Unpack } from "tar";
 import { isMsbError, messageOf, MsbError } from "../errors.js";
@@ -12,7 +9,7 @@ import { abortable, abortReason } from "../util/async.js";
 import { moveIntoPlace, sweepTemp, tempName } from "../util/atomic-file.js";
 import type { ComponentName, ComponentPin } from "./components.js";
 import { loadNpmConfig } from "./npm-config.js";
-import { writeRecord } from "./verified-file.js";
+import { sha512Of, writeRecord } from "./verified-file.js";
 
 /** One report a chunk; `receivedBytes` starts anew when a download is tried again. */
 export interface FetchProgress {
@@ -147,14 +144,10 @@ function extractMember(
 }
 
 async function verify(path: string, pin: ComponentPin): Promise<void> {
-  const hash = createHash("sha512");
-  try {
-    await pipeline(createReadStream(path), hash);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  const found = await sha512Of(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
     throw integrityError(pin, `there is no ${pin.member} of ${pin.memberBytes} bytes in it`);
-  }
-  const found = hash.digest("base64");
+  });
   if (found !== pin.memberSha512) {
     throw integrityError(pin, `${pin.member} has sha512 ${found}, pinned is ${pin.memberSha512}`);
   }

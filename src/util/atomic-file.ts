@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { isAlive } from "./pid.js";
 
 /** Temporary files of another host (a shared home folder) are left alone for so long. */
 const FOREIGN_STALE_MS = 24 * 3600 * 1000;
@@ -83,13 +84,4 @@ async function isStale(name: string, path: string): Promise<boolean> {
   if (owner[1] === hostLabel()) return !isAlive(Number(owner[2]));
   const info = await stat(path).catch(() => undefined);
   return info !== undefined && Date.now() - info.mtimeMs > FOREIGN_STALE_MS;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

@@ -5,6 +5,7 @@ import { access } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { MsbError } from "../errors.js";
 import { abortReason } from "./async.js";
+import { RingBuffer } from "./ring-buffer.js";
 
 /** More of a tool's output than this is dropped from the front. */
 const MAX_CAPTURE_BYTES = 64 * 1024;
@@ -54,8 +55,8 @@ export async function runTool(
     env: opts.env ?? process.env,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const stdout = new Tail();
-  const stderr = new Tail();
+  const stdout = new RingBuffer(MAX_CAPTURE_BYTES);
+  const stderr = new RingBuffer(MAX_CAPTURE_BYTES);
   child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
   child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
 
@@ -78,7 +79,12 @@ export async function runTool(
       child.once("close", (exitCode, endSignal) => resolve([exitCode, endSignal]));
     });
     if (stopError !== undefined) throw stopError;
-    return { exitCode: end[0], signal: end[1], stdout: stdout.text(), stderr: stderr.text() };
+    return {
+      exitCode: end[0],
+      signal: end[1],
+      stdout: stdout.toString(),
+      stderr: stderr.toString(),
+    };
   } finally {
     signal?.removeEventListener("abort", onAbort);
     for (const timer of timers) clearTimeout(timer);
@@ -120,23 +126,4 @@ function timedOut(path: string, timeoutMs: number): MsbError {
     `${path} did not end within ${timeoutMs} ms and was killed.`,
     { details: { path, timeoutMs } },
   );
-}
-
-/** The last bytes of a stream. */
-class Tail {
-  #chunks: Buffer[] = [];
-  #sizeBytes = 0;
-
-  push(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#sizeBytes += chunk.length;
-    if (this.#sizeBytes > 2 * MAX_CAPTURE_BYTES) {
-      this.#chunks = [Buffer.concat(this.#chunks).subarray(-MAX_CAPTURE_BYTES)];
-      this.#sizeBytes = MAX_CAPTURE_BYTES;
-    }
-  }
-
-  text(): string {
-    return Buffer.concat(this.#chunks).subarray(-MAX_CAPTURE_BYTES).toString("utf8");
-  }
 }

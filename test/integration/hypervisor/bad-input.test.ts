@@ -48,7 +48,7 @@ describe("a boot that cannot work", () => {
       accelerator: "tcg",
       findQemu: async () => ({ path: opts.qemuPath ?? "/bin/false", version: "0" }),
       kernelPath: join(dir, "no-kernel.elf"),
-      tscKhz: null,
+      tscKhz: () => null,
     });
   const able: Omit<HostProbe, "libkrun"> = {
     platform: "linux",

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { RingBuffer } from "../../../src/hypervisor/ring-buffer.js";
+import { RingBuffer } from "../../../src/util/ring-buffer.js";
 
 describe("RingBuffer", () => {
   it("keeps the last bytes, however they came", () => {
