@@ -37,12 +37,88 @@ export function hypervisorConfig(
   });
 }
 
+export interface RecipeConfig {
+  /** MSB_DEBIAN_MIRROR: the address of a mirror, or lines of sources.list separated by `;`; null: the host's. */
+  readonly debianMirror: string | null;
+}
+
+/** Throws MSB_ERR_INVALID_ARGUMENT naming the option and the variable. */
+export function recipeConfig(
+  opts: { readonly debianMirror?: string } = {},
+  env: Env = process.env,
+): RecipeConfig {
+  const value = opts.debianMirror ?? env["MSB_DEBIAN_MIRROR"] ?? "";
+  const isUsable = value
+    .split(/[;\n]/)
+    .every((entry) => /^\s*(|deb\s.*|(https?|file|copy|ftp|mirror(\+\w+)?):\S*)\s*$/.test(entry));
+  if (!isUsable) {
+    throw invalid(
+      "debianMirror",
+      "MSB_DEBIAN_MIRROR",
+      value,
+      "give the address of a Debian mirror, or lines of sources.list that begin with deb, separated by ;",
+    );
+  }
+  return Object.freeze({ debianMirror: value.trim() || null });
+}
+
+export const PULL_POLICIES = ["missing", "always", "never"] as const;
+/** Whether an image is looked for in its registry: only when it is not here, always, or never. */
+export type PullPolicy = (typeof PULL_POLICIES)[number];
+
+export interface ImageConfigOpts {
+  /** MSB_PULL_POLICY, default `missing`. */
+  readonly pullPolicy: PullPolicy;
+}
+
+/** Throws MSB_ERR_INVALID_ARGUMENT naming the option and the variable. */
+export function imageConfig(
+  opts: { readonly pullPolicy?: PullPolicy | undefined } = {},
+  env: Env = process.env,
+): ImageConfigOpts {
+  const pullPolicy = oneOf("pullPolicy", "MSB_PULL_POLICY", PULL_POLICIES, "missing", opts, env);
+  return Object.freeze({ pullPolicy });
+}
+
+/** What a name without a tag stands for. */
+export interface ImageAlias {
+  /** The image of a recipe that was built here, taken if there is one; null for none. */
+  readonly recipe: string | null;
+  /** What is pulled else. */
+  readonly remote: string;
+}
+
+const PYTHON: ImageAlias = {
+  recipe: "msb-ts/python:latest",
+  remote: "docker.io/library/python:latest",
+};
+const NODE: ImageAlias = { recipe: "msb-ts/node:latest", remote: "docker.io/library/node:latest" };
+
+const IMAGE_ALIASES: ReadonlyMap<string, ImageAlias> = new Map([
+  ["microsandbox/python", PYTHON],
+  ["python", PYTHON],
+  ["microsandbox/node", NODE],
+  ["node", NODE],
+]);
+
+/**
+ * The alias that `name` is, exactly as written: with a tag or a registry it is none. `imageAliases` of the settings
+ * come first, and an alias of theirs is what they say and nothing else.
+ */
+export function imageAlias(
+  name: string,
+  settings: Readonly<Record<string, string>> = {},
+): ImageAlias | undefined {
+  const own = Object.hasOwn(settings, name) ? settings[name] : undefined;
+  return own === undefined ? IMAGE_ALIASES.get(name) : { recipe: null, remote: own };
+}
+
 function oneOf<T extends string>(
-  option: keyof HypervisorConfig,
+  option: string,
   variable: string,
   known: readonly T[],
   fallback: T,
-  opts: Partial<HypervisorConfig>,
+  opts: Readonly<Record<string, unknown>>,
   env: Env,
 ): T {
   const value = opts[option] ?? env[variable] ?? fallback;

@@ -16,6 +16,29 @@ export interface MsbPaths {
   /** One folder a microVM: sockets and private disks. */
   readonly vmDir: (vmId: string) => string;
   readonly vmRoot: string;
+  /** What the user set for good: registries, aliases. */
+  readonly settingsFile: string;
+  /** The image store: blobs by digest, tags, pins of what is under way. */
+  readonly imageRoot: string;
+  /** `algorithm` and `hex` are the halves of a digest. */
+  readonly imageBlob: (algorithm: string, hex: string) => string;
+  /** A download that is not complete, kept to go on with. */
+  readonly imagePartial: (algorithm: string, hex: string) => string;
+  readonly imageBlobFolder: (algorithm: string) => string;
+  readonly imageBlobRoot: string;
+  readonly imagePartialFile: (fileName: string) => string;
+  readonly imagePartialRoot: string;
+  /** One file a name. */
+  readonly imageTag: (key: string) => string;
+  readonly imageTagRoot: string;
+  /** One file for every piece of work that is under way. */
+  readonly imagePin: (id: string) => string;
+  readonly imagePinRoot: string;
+  readonly imageLock: string;
+  /** The flattened file system of an image; `key` says of which layers and in which format. */
+  readonly imageDisk: (key: string) => string;
+  readonly imageDiskFile: (fileName: string) => string;
+  readonly imageDiskRoot: string;
   /** Half-made files; swept when they are stale. */
   readonly tempDir: string;
 }
@@ -28,6 +51,12 @@ export function msbPaths(
   const runtimeRoot = join(root, "runtime");
   const diskCacheDir = join(root, "disks");
   const vmRoot = join(root, "vms");
+  const imageRoot = join(root, "images");
+  const imageBlobRoot = join(imageRoot, "blobs");
+  const imagePartialRoot = join(imageRoot, "partial");
+  const imageTagRoot = join(imageRoot, "tags");
+  const imagePinRoot = join(imageRoot, "pins");
+  const imageDiskRoot = join(imageRoot, "disks");
   return {
     home: root,
     runtimeRoot,
@@ -38,6 +67,22 @@ export function msbPaths(
     verdictFile: join(root, "hypervisor.json"),
     vmRoot,
     vmDir: (vmId) => join(vmRoot, vmId),
+    settingsFile: join(root, "settings.json"),
+    imageRoot,
+    imageBlobRoot,
+    imageBlobFolder: (algorithm) => join(imageBlobRoot, algorithm),
+    imageBlob: (algorithm, hex) => join(imageBlobRoot, algorithm, hex),
+    imagePartialRoot,
+    imagePartialFile: (fileName) => join(imagePartialRoot, fileName),
+    imagePartial: (algorithm, hex) => join(imagePartialRoot, `${algorithm}-${hex}`),
+    imageTagRoot,
+    imageTag: (key) => join(imageTagRoot, `${key}.json`),
+    imagePinRoot,
+    imagePin: (id) => join(imagePinRoot, id),
+    imageLock: join(imageRoot, "lock"),
+    imageDiskRoot,
+    imageDiskFile: (fileName) => join(imageDiskRoot, fileName),
+    imageDisk: (key) => join(imageDiskRoot, `${key}.erofs`),
     tempDir: join(root, "tmp"),
   };
 }

@@ -27,7 +27,7 @@ export async function replaceFile<T>(
   opts: { mode?: number } = {},
 ): Promise<T> {
   const tempPath = join(dirname(path), tempName(`.${basename(path)}`));
-  const file = await open(tempPath, "wx", opts.mode ?? 0o644);
+  const file = await open(tempPath, "wx+", opts.mode ?? 0o644);
   try {
     const result = await fill(file, tempPath);
     await file.sync();

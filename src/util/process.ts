@@ -36,12 +36,14 @@ export interface RunToolOpts {
   readonly timeoutMs?: number;
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** Written to its standard input; without it, it reads an end of file at once. */
+  readonly input?: string | Uint8Array;
   /** Words for the message when the tool is not there, such as "install the package e2fsprogs". */
   readonly installHint?: string;
 }
 
 /**
- * Runs a program without a shell and without input. A non-zero exit is a result, not an error.
+ * Runs a program without a shell. A non-zero exit is a result, not an error.
  * Throws MSB_ERR_TOOL_MISSING, MSB_ERR_ABORTED, and MSB_ERR_REQUEST_TIMEOUT when `timeoutMs` is up.
  */
 export async function runTool(
@@ -53,8 +55,11 @@ export async function runTool(
   const child = spawn(path, args, {
     cwd: opts.cwd,
     env: opts.env ?? process.env,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
   });
+  // A tool that ends without reading all of it has its reasons: they are in its exit code.
+  child.stdin.on("error", () => {});
+  child.stdin.end(opts.input);
   const stdout = new RingBuffer(MAX_CAPTURE_BYTES);
   const stderr = new RingBuffer(MAX_CAPTURE_BYTES);
   child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
@@ -88,6 +93,88 @@ export async function runTool(
   } finally {
     signal?.removeEventListener("abort", onAbort);
     for (const timer of timers) clearTimeout(timer);
+  }
+}
+
+export interface StreamToolOpts {
+  readonly signal?: AbortSignal;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  readonly installHint?: string;
+  /** Pieces of what it writes to standard error, as they come. */
+  readonly onStderr?: (chunk: Buffer) => void;
+  /** How long it may take after SIGTERM to put away what it made, default 2 s; then it is killed. */
+  readonly graceMs?: number;
+  /** The error for an end other than exit 0; `stdout` is empty in the result. */
+  readonly failed: (result: ToolResult) => Error;
+}
+
+/**
+ * What a program writes to standard output, as it comes; no shell, no input. The stream ends after the program
+ * has ended with exit 0, else it throws `failed(...)`, MSB_ERR_TOOL_MISSING or MSB_ERR_ABORTED, so whoever keeps
+ * the bytes never takes half of them for the whole. The program runs in a process group of its own; when the
+ * reader stops early, all of it is ended.
+ */
+export async function* streamTool(
+  path: string,
+  args: readonly string[],
+  opts: StreamToolOpts,
+): AsyncGenerator<Buffer, void, undefined> {
+  const { signal } = opts;
+  if (signal?.aborted) throw abortReason(signal, path);
+  const child = spawn(path, args, {
+    cwd: opts.cwd,
+    env: opts.env ?? process.env,
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  const stderr = new RingBuffer(MAX_CAPTURE_BYTES);
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr.push(chunk);
+    opts.onStderr?.(chunk);
+  });
+  const ended = new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+    child.once("error", (error) => reject(startError(path, error, opts.installHint)));
+    child.once("close", (exitCode, endSignal) => resolve([exitCode, endSignal]));
+  });
+  // It is awaited below, but a start error comes before that.
+  ended.catch(() => {});
+
+  let killTimer: NodeJS.Timeout | undefined;
+  const stop = (): void => {
+    if (killTimer !== undefined) return;
+    killGroup(child.pid, "SIGTERM");
+    const kill = (): void => killGroup(child.pid, "SIGKILL");
+    killTimer = setTimeout(kill, opts.graceMs ?? KILL_GRACE_MS);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  let isComplete = false;
+  try {
+    for await (const chunk of child.stdout) yield chunk as Buffer;
+    const [exitCode, endSignal] = await ended;
+    isComplete = true;
+    if (signal?.aborted) throw abortReason(signal, path);
+    if (exitCode !== 0) {
+      throw opts.failed({ exitCode, signal: endSignal, stdout: "", stderr: stderr.toString() });
+    }
+  } finally {
+    if (!isComplete) {
+      stop();
+      // Unread output would keep it from ending.
+      child.stdout.resume();
+      await ended.catch(() => {});
+    }
+    clearTimeout(killTimer);
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // All of it has ended.
   }
 }
 
