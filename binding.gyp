@@ -28,7 +28,10 @@
         "native/addon/vmm_spawn.cc",
         "native/addon/process_monitor.cc",
         "native/addon/micro_vm.cc",
-        "native/addon/disk_clone.cc"
+        "native/addon/disk_clone.cc",
+        "native/addon/background_thread.cc",
+        "native/addon/file_lock.cc",
+        "native/addon/file_lock_js.cc"
       ],
       "include_dirs": ["<!@(node -p \"require('node-addon-api').include_dir\")"],
       # A terminated Worker can run no JavaScript; without the last define a callback that finds that out ends the process.

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "addon/disk_clone.h"
+#include "addon/file_lock_js.h"
 #include "addon/host_probe.h"
 #include "addon/micro_vm.h"
 #include "addon/napi_error.h"
@@ -152,6 +153,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("checkVmConfig", Napi::Function::New(env, CheckVmConfigExport, "checkVmConfig"));
   exports.Set("bootMicroVm", Napi::Function::New(env, BootMicroVm, "bootMicroVm"));
   exports.Set("cloneSparse", Napi::Function::New(env, CloneSparseExport, "cloneSparse"));
+  exports.Set("tryLockFile", Napi::Function::New(env, TryLockFile, "tryLockFile"));
+  exports.Set("waitForFileLock", Napi::Function::New(env, WaitForFileLock, "waitForFileLock"));
   exports.Set("tscKhz", Napi::Function::New(env, TscKhzExport, "tscKhz"));
   return exports;
 }

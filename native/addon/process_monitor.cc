@@ -1,8 +1,6 @@
 #include "addon/process_monitor.h"
 
-#include <dlfcn.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +9,7 @@
 #include <csignal>
 #include <utility>
 
+#include "addon/background_thread.h"
 #include "base/fd_util.h"
 
 #ifdef __linux__
@@ -24,14 +23,6 @@ constexpr size_t kMaxLineBytes = 64 * 1024;
 // Without a pidfd the end of the report announces the end of the process, which then follows at
 // once.
 constexpr int kReapRetryMs = 10;
-
-// Node unloads an addon when the last Worker that uses it ends; the monitor's thread must not lose
-// its code.
-void KeepAddonLoaded() {
-  static const int kHere = 0;
-  Dl_info info = {};
-  if (dladdr(&kHere, &info) != 0) dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
-}
 
 }  // namespace
 
@@ -115,20 +106,7 @@ Status ProcessMonitor::Start() {
   MSB_RETURN_IF_ERROR(MakePipe(&wake_read_, &wake_write_));
   MSB_RETURN_IF_ERROR(SetNonBlocking(wake_read_.get()));
   MSB_RETURN_IF_ERROR(SetNonBlocking(wake_write_.get()));
-  KeepAddonLoaded();
-  // Signals are for Node's threads.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_t thread;
-  const int error_number = pthread_create(
-      &thread, nullptr, [](void* self) -> void* { static_cast<ProcessMonitor*>(self)->Run(); },
-      this);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error_number != 0)
-    return Status::Error("pthread_create", error_number, "cannot start the monitor");
-  pthread_detach(thread);
-  return Status();
+  return StartBackgroundThread([this] { Run(); });
 }
 
 void ProcessMonitor::Watch(std::shared_ptr<MonitoredProcess> process) {

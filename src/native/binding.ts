@@ -65,6 +65,22 @@ export interface MicroVmHandle {
   release(): void;
 }
 
+export type LockMode = "shared" | "exclusive";
+
+/** An flock(2) lock that is held. Dropped by `release`, by garbage collection, and by the kernel with the process. */
+export interface NativeFileLock {
+  /** The second call does nothing. */
+  release(): void;
+}
+
+/** A lock that is being waited for, on a thread of its own, until there is nobody in the way. */
+export interface NativeLockWait {
+  readonly acquired: Promise<NativeFileLock>;
+  /** Keeps the event loop running until the lock is there, as it does at first. */
+  ref(): void;
+  unref(): void;
+}
+
 /** What rejected promises and thrown errors of the addon look like. */
 export interface NativeError extends Error {
   readonly code: "MSB_NATIVE" | "MSB_NATIVE_ARGUMENT";
@@ -87,11 +103,29 @@ export interface NativeBinding {
    * holes where it cannot.
    */
   cloneSparse(from: string, to: string): Promise<{ sizeBytes: number; dataBytes: number }>;
+  /**
+   * Locks the file that `path` names; null when another holds it in the way of `mode`, or when the file
+   * is to be an `existing` one and is not there. `any` makes it, empty.
+   */
+  tryLockFile(
+    path: string,
+    mode: LockMode,
+    target: "any" | "existing",
+  ): Promise<NativeFileLock | null>;
+  waitForFileLock(path: string, mode: LockMode): NativeLockWait;
   /** The rate of the CPU's time-stamp counter; null where there is none. The first call takes 20 ms. */
   tscKhz(): number | null;
 }
 
-const EXPORTS = ["probeHost", "checkVmConfig", "bootMicroVm", "cloneSparse", "tscKhz"] as const;
+const EXPORTS = [
+  "probeHost",
+  "checkVmConfig",
+  "bootMicroVm",
+  "cloneSparse",
+  "tryLockFile",
+  "waitForFileLock",
+  "tscKhz",
+] as const;
 
 let loaded: NativeBinding | undefined;
 
