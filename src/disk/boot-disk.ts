@@ -21,7 +21,7 @@ import {
 } from "./erofs-format.js";
 
 /** Changes whenever the layout below does, so that old disks in the cache are not taken for new ones. */
-const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 2;
 /** The agent is at most 1.5 MB by design; far above that the path names something else. */
 const MAX_AGENT_BYTES = 16 * 1024 ** 2;
 const AGENT_NAME = "msb-agent";

@@ -1,11 +1,12 @@
 /** Errors that every disk writer can meet. */
 import { dirname } from "node:path";
 import { MsbError } from "../errors.js";
+import { isSpaceCode } from "../util/file-error.js";
 
 /** MSB_ERR_NO_SPACE if that is what `error` says, else `error` itself. */
 export function spaceError(error: unknown, path: string, sizeBytes: number): unknown {
   const code = (error as NodeJS.ErrnoException | null)?.code;
-  if (code !== "ENOSPC" && code !== "EDQUOT" && code !== "EFBIG") return error;
+  if (!isSpaceCode(code)) return error;
   const why =
     code === "EFBIG"
       ? "that file system does not take files of this size"

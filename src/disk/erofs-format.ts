@@ -17,10 +17,12 @@ export const EROFS_SLOT_BYTES = 32;
 export const EROFS_NAME_MAX = 255;
 
 const COMPACT_INODE_BYTES = 32;
-const EXTENDED_INODE_BYTES = 64;
+export const EXTENDED_INODE_BYTES = 64;
 const DIRENT_BYTES = 12;
 /** The superblock carries a crc32c of its block. */
 const FEATURE_COMPAT_CHECKSUM = 0x1;
+/** Inodes carry the time of the last change of content, not of the inode. */
+const FEATURE_COMPAT_MTIME = 0x2;
 
 /** How a file's data is stored. */
 export const ErofsLayout = { flatPlain: 0, flatInline: 2 } as const;
@@ -86,7 +88,7 @@ export function encodeFirstBlock(superblock: ErofsSuperblock, rest: Uint8Array):
     throw new RangeError(`${rest.length} bytes do not fit behind the superblock`);
   }
   block.writeUInt32LE(EROFS_MAGIC, 0);
-  block.writeUInt32LE(FEATURE_COMPAT_CHECKSUM, 8);
+  block.writeUInt32LE(FEATURE_COMPAT_CHECKSUM | FEATURE_COMPAT_MTIME, 8);
   block.writeUInt8(EROFS_BLOCK_BITS, 12);
   block.writeUInt16LE(superblock.rootNid, 14);
   block.writeBigUInt64LE(BigInt(superblock.inodeCount), 16);
@@ -155,20 +157,35 @@ function encodeExtended(inode: ErofsInode): Buffer {
 export function encodeDirectory(entries: readonly ErofsDirent[]): Buffer {
   const sorted = entries.toSorted((a, b) => Buffer.compare(a.name, b.name));
   const blocks: Buffer[] = [];
-  let begin = 0;
-  while (begin < sorted.length) {
-    let end = begin;
-    let sizeBytes = 0;
-    for (; end < sorted.length; end += 1) {
-      const more = DIRENT_BYTES + nameOf(sorted[end]!).length;
-      if (sizeBytes + more > EROFS_BLOCK_BYTES) break;
-      sizeBytes += more;
-    }
+  for (const { begin, end, sizeBytes } of directoryBlocks(sorted.map((entry) => entry.name))) {
     const isLast = end === sorted.length;
     blocks.push(encodeDirectoryBlock(sorted.slice(begin, end), isLast ? sizeBytes : undefined));
-    begin = end;
   }
   return Buffer.concat(blocks);
+}
+
+/** How long `encodeDirectory` of these names will be; "." and ".." are among them, sorted by their bytes. */
+export function directoryBytes(sortedNames: readonly { readonly length: number }[]): number {
+  const blocks = directoryBlocks(sortedNames);
+  return (blocks.length - 1) * EROFS_BLOCK_BYTES + blocks.at(-1)!.sizeBytes;
+}
+
+/** Which names go into which block. */
+function directoryBlocks(
+  sortedNames: readonly { readonly length: number }[],
+): { begin: number; end: number; sizeBytes: number }[] {
+  const blocks: { begin: number; end: number; sizeBytes: number }[] = [];
+  let block = { begin: 0, end: 0, sizeBytes: 0 };
+  for (const name of sortedNames) {
+    const more = DIRENT_BYTES + checkedLength(name);
+    if (block.sizeBytes + more > EROFS_BLOCK_BYTES) {
+      blocks.push(block);
+      block = { begin: block.end, end: block.end, sizeBytes: 0 };
+    }
+    block.end += 1;
+    block.sizeBytes += more;
+  }
+  return [...blocks, block];
 }
 
 function encodeDirectoryBlock(
@@ -188,12 +205,14 @@ function encodeDirectoryBlock(
   return block;
 }
 
-function nameOf(entry: ErofsDirent): Uint8Array {
-  const { length } = entry.name;
-  if (length === 0 || length > EROFS_NAME_MAX) {
-    throw new RangeError(`a name of ${length} bytes cannot be in a directory`);
-  }
-  return entry.name;
+function checkedLength({ length }: { readonly length: number }): number {
+  if (length > 0 && length <= EROFS_NAME_MAX) return length;
+  throw new RangeError(`a name of ${length} bytes cannot be in a directory`);
+}
+
+/** A device number as the inode holds it: the kernel's new_encode_dev (include/linux/kdev_t.h). */
+export function encodeDevice({ major, minor }: { major: number; minor: number }): number {
+  return ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 }
 
 const CRC32C_TABLE = new Uint32Array(256).map((_, byte) => {
