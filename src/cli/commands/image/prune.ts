@@ -1,0 +1,49 @@
+/** `msb-ts image prune`. */
+import type { RemovedImages } from "../../../oci/image.js";
+import { CliCommand, type JsonOpts, UsageError } from "../../command.js";
+import { confirm } from "../../confirm.js";
+import type { CliContext } from "../../context.js";
+import { printJson, printLine } from "../../output.js";
+import { printRemoved } from "./summary.js";
+
+interface PruneOpts extends JsonOpts {
+  readonly all?: true;
+  readonly yes?: true;
+}
+
+const NOTHING: RemovedImages = { names: [], digests: [], freedBytes: 0 };
+
+export function pruneCommand(ctx: CliContext): CliCommand {
+  const command = new CliCommand("prune");
+  return command
+    .summary("remove what nobody needs")
+    .description(
+      "Remove images without a name, interrupted downloads and disks that no image needs. What a sandbox uses " +
+        "or another command works on stays.",
+    )
+    .option("-a, --all", "also images with names, unless a sandbox uses them")
+    .option("-y, --yes", "do not ask")
+    .jsonOption()
+    .example("Tidy up", "msb-ts image prune")
+    .example("Start afresh", "msb-ts image prune --all --yes")
+    .action(async (opts: PruneOpts) => {
+      if (opts.all && !opts.yes && !(await isConfirmed(ctx, command))) {
+        if (opts.json) printJson(ctx, NOTHING);
+        else printLine(ctx, "Nothing was removed.");
+        return;
+      }
+      const images = await ctx.images();
+      const removed = await images.prune({ all: opts.all === true });
+      if (opts.json) printJson(ctx, removed);
+      else printRemoved(ctx, removed);
+    });
+}
+
+async function isConfirmed(ctx: CliContext, command: CliCommand): Promise<boolean> {
+  const answer = await confirm(ctx, "Every image that no sandbox uses is removed. Go on?");
+  if (answer !== undefined) return answer;
+  throw new UsageError(
+    command,
+    "prune --all removes images with names, and there is nobody to ask: give --yes.",
+  );
+}

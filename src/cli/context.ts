@@ -1,0 +1,44 @@
+/** What a command sees of the world; tests give it another one. */
+import type { Readable, Writable } from "node:stream";
+import type { Env } from "../config.js";
+import type { Images } from "../oci/images.js";
+
+/** A stream that knows whether it is a terminal, as those of a process do. */
+export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
+export type InputStream = Readable & { isTTY?: boolean };
+
+export interface CliContext {
+  readonly stdin: InputStream;
+  /** Results and nothing else. */
+  readonly stdout: OutputStream;
+  /** Progress, questions, errors. */
+  readonly stderr: OutputStream;
+  readonly env: Env;
+  /** Aborts when the user or the system wants the command to end; its reason is an MsbError. */
+  readonly signal: AbortSignal;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Opened on first use, the same one afterwards. */
+  readonly images: () => Promise<ImagesApi>;
+  /** What was wrong and did not stop the work; told when the command has ended. */
+  readonly warnings: readonly string[];
+  /** Closes what was opened. */
+  readonly close: () => Promise<void>;
+}
+
+/** The images of this machine, as the commands use them; types only, so that help does not load them. */
+export type ImagesApi = Pick<Images, keyof Images>;
+
+export function isTerminal(stream: OutputStream | InputStream): boolean {
+  return stream.isTTY === true;
+}
+
+/** Build servers give some programs a terminal, too, with nobody in front of it. */
+export function isContinuousIntegration(env: Env): boolean {
+  return !["", "0", "false"].includes((env["CI"] ?? "").toLowerCase());
+}
+
+/** Is somebody there to be asked? */
+export function isInteractive(ctx: CliContext): boolean {
+  return isTerminal(ctx.stdin) && isTerminal(ctx.stderr) && !isContinuousIntegration(ctx.env);
+}

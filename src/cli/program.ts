@@ -1,0 +1,30 @@
+/** The tree of commands. */
+import { bindCommands, CliCommand } from "./command.js";
+import { helpCommand } from "./commands/help.js";
+import { imageCommand } from "./commands/image/index.js";
+import type { CliContext } from "./context.js";
+import { packageVersion } from "./version.js";
+
+export const ENVIRONMENT = [
+  ["MSB_HOME", "where images, disks and settings are kept (~/.msb-ts)"],
+  ["MSB_DEBUG=1", "print the stack of an error"],
+  ["CI", "when set: plain lines instead of progress bars, no questions"],
+  ["TERM=dumb", "plain lines instead of progress bars"],
+] as const;
+
+export function buildProgram(ctx: CliContext): CliCommand {
+  const program = new CliCommand("msb-ts")
+    .description("Run code that you do not trust in real microVMs on your own machine.")
+    .version(packageVersion(), "-V, --version", "print the version")
+    .example("Fetch an image and make its disk", "msb-ts image pull python:3.12")
+    .example("See what is there", "msb-ts image ls");
+  program.addCommand(imageCommand(ctx));
+  program.addCommand(helpCommand(program));
+  program.addHelpText("after", () => `\nEnvironment:\n${environmentText()}`);
+  bindCommands(program, ctx);
+  return program;
+}
+
+function environmentText(): string {
+  return ENVIRONMENT.map(([name, meaning]) => `  ${name.padEnd(14)}${meaning}`).join("\n");
+}
