@@ -31,7 +31,7 @@ module.exports = {
     allow("config\\.ts$", ["errors\\.ts$"]),
     allow("util/", ["util/", "errors\\.ts$"]),
     allow("agent/", ["agent/", "util/", "errors\\.ts$"]),
-    allow("native/", ["native/", "errors\\.ts$"]),
+    allow("native/", ["native/", "util/", "errors\\.ts$"]),
     allow("disk/", ["disk/", "native/", "util/", "paths\\.ts$", "errors\\.ts$"]),
     allow("runtime/", [
       "runtime/",
@@ -50,6 +50,9 @@ module.exports = {
       "util/",
       "(paths|config|errors)\\.ts$",
     ]),
+    allow("settings\\.ts$", ["(paths|errors)\\.ts$", "util/"]),
+    allow("oci/", ["oci/", "disk/", "native/", "util/", "(paths|config|settings|errors)\\.ts$"]),
+    allow("cli/", ["cli/", "oci/", "util/", "(paths|config|settings|errors)\\.ts$"]),
     allow("sandbox/", [
       "sandbox/",
       "hypervisor/",

@@ -28,6 +28,9 @@ export type {
   VmExit,
 } from "./hypervisor/driver.js";
 export { type Hypervisor, openHypervisor, type OpenHypervisorOpts } from "./hypervisor/open.js";
+export type { ImageDiskInfo, ImageInfo, RemovedImages, RunConfig } from "./oci/image.js";
+export { type BootableImage, Images, type OpenImagesOpts } from "./oci/images.js";
 export { type MsbPaths, msbPaths } from "./paths.js";
 export { setup, type SetupOpts, type SetupResult } from "./runtime/setup.js";
 export { type BootGuestOpts, type BootTimings, Guest } from "./sandbox/guest.js";
+export type { OnProgress, Progress } from "./util/progress.js";

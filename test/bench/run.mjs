@@ -1,7 +1,7 @@
 /**
  * npm run bench: the figures of both drivers, each a ratio to its floor in the same run.
  *
- *   node test/bench/run.mjs [--driver qemu|libkrun] [--rounds N]
+ *   node test/bench/run.mjs [--only boot|image] [--driver qemu|libkrun] [--rounds N]
  */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync } from "node:fs";
@@ -12,13 +12,21 @@ import { parseArgs } from "node:util";
 const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(project);
 const { values: args } = parseArgs({
-  options: { driver: { type: "string" }, rounds: { type: "string", default: "5" } },
+  options: {
+    only: { type: "string" },
+    driver: { type: "string" },
+    rounds: { type: "string", default: "5" },
+  },
 });
 const cache = join(project, "node_modules/.cache/msb-ts");
 process.env.MSB_HOME ||= join(cache, "msb-home");
 const run = (command, list) => execFileSync(command, list, { stdio: "inherit" });
 
 run("npm", ["run", "--silent", "build"]);
+if (args.only !== "boot") {
+  run(process.execPath, ["test/bench/image.mjs", "--rounds", args.rounds]);
+}
+if (args.only === "image") process.exit();
 const bareInit = join(cache, "bare-init");
 mkdirSync(cache, { recursive: true });
 run("g++", ["-O2", "-static", "-s", "-o", bareInit, "test/bench/bare-init.cc"]);
