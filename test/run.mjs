@@ -26,6 +26,7 @@ const PACKAGES = [
   "umoci",
   "apache2-utils",
   "openssl",
+  "zstd",
   HOST_KERNEL_PACKAGE,
   "python3",
   "make",

@@ -21,6 +21,7 @@ const WITNESSES = {
   umoci: ["/usr/bin/umoci"],
   "apache2-utils": ["/usr/bin/htpasswd"],
   openssl: ["/usr/bin/openssl"],
+  zstd: ["/usr/bin/zstd"],
   python3: ["/usr/bin/python3"],
   make: ["/usr/bin/make"],
   "g++": ["/usr/bin/g++"],
