@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { delimiter, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { MsbError } from "../errors.js";
 import { abortReason } from "./async.js";
 import { RingBuffer } from "./ring-buffer.js";
@@ -11,6 +12,9 @@ import { RingBuffer } from "./ring-buffer.js";
 const MAX_CAPTURE_BYTES = 64 * 1024;
 /** A tool that ignores SIGTERM is killed after so long. */
 const KILL_GRACE_MS = 2_000;
+const GROUP_LOOK_MS = 10;
+/** Killed children of a child count as there until the system's first process has taken note of them. */
+const GROUP_KILL_MS = 500;
 
 /** Where tools live that an ordinary user's PATH does not name. */
 const EXTRA_FOLDERS = [
@@ -163,9 +167,29 @@ export async function* streamTool(
       // Unread output would keep it from ending.
       child.stdout.resume();
       await ended.catch(() => {});
+      await groupEnds(child.pid, (opts.graceMs ?? KILL_GRACE_MS) + GROUP_KILL_MS);
     }
     clearTimeout(killTimer);
     signal?.removeEventListener("abort", stop);
+  }
+}
+
+/**
+ * Waits until no process of the group is left, at most `limitMs`. Children of a child tell nobody when they end, so
+ * they are asked for again and again.
+ */
+async function groupEnds(pid: number | undefined, limitMs: number): Promise<void> {
+  if (pid === undefined) return;
+  const until = performance.now() + limitMs;
+  while (isGroupAlive(pid) && performance.now() < until) await delay(GROUP_LOOK_MS);
+}
+
+function isGroupAlive(pid: number): boolean {
+  try {
+    process.kill(-pid, 0);
+    return true;
+  } catch {
+    return false;
   }
 }
 
