@@ -18,6 +18,7 @@ import {
   ErofsFileType,
   type ErofsInode,
   ErofsLayout,
+  uuidFromDigest,
 } from "./erofs-format.js";
 
 /** Changes whenever the layout below does, so that old disks in the cache are not taken for new ones. */
@@ -132,7 +133,7 @@ export function encodeBootDisk(agent: Uint8Array): Buffer {
       blockCount: 1 + dataBlocks,
       metaBlock: 0,
       buildTime: 0,
-      uuid: uuidOf(agent),
+      uuid: uuidFromDigest(digestOf(agent)),
     },
     slots.bytes(),
   );
@@ -177,14 +178,6 @@ function roundUp(value: number, step: number): number {
 
 function digestOf(agent: Uint8Array): Buffer {
   return createHash("sha256").update(`boot-disk ${LAYOUT_VERSION}\n`).update(agent).digest();
-}
-
-/** A version 8 UUID (RFC 9562: made by the application's own rule) from the content. */
-function uuidOf(agent: Uint8Array): Buffer {
-  const uuid = Buffer.from(digestOf(agent).subarray(0, 16));
-  uuid[6] = (uuid[6]! & 0x0f) | 0x80;
-  uuid[8] = (uuid[8]! & 0x3f) | 0x80;
-  return uuid;
 }
 
 function agentError(path: string, why: string, cause?: unknown): MsbError {

@@ -101,6 +101,14 @@ export function encodeFirstBlock(superblock: ErofsSuperblock, rest: Uint8Array):
   return block;
 }
 
+/** A disk's UUID of version 8 (RFC 9562: made by the application's own rule): the first 16 bytes of a digest. */
+export function uuidFromDigest(digest: Uint8Array): Buffer {
+  const uuid = Buffer.from(digest.subarray(0, 16));
+  uuid[6] = (uuid[6]! & 0x0f) | 0x80;
+  uuid[8] = (uuid[8]! & 0x3f) | 0x80;
+  return uuid;
+}
+
 /** Extended if the inode needs it: a time of its own, wide ids, a large size or many links. */
 export function encodeInode(inode: ErofsInode): Buffer {
   return isExtended(inode) ? encodeExtended(inode) : encodeCompact(inode);

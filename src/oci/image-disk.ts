@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { uuidFromDigest } from "../disk/erofs-format.js";
 import { FileLock } from "../native/file-lock.js";
 import type { MsbPaths } from "../paths.js";
 import { replaceFile } from "../util/atomic-file.js";
@@ -83,7 +84,7 @@ async function makeDisk(
     (file, tempPath) =>
       writeImage(file, tempPath, sources, {
         limits: { ...DEFAULT_LAYER_LIMITS, ...opts.limits },
-        uuid: uuidOf(key),
+        uuid: uuidFromDigest(Buffer.from(key, "hex")),
         onRead: (readBytes) => meter.advance(readBytes),
         ...(signal === undefined ? {} : { signal }),
       }),
@@ -91,12 +92,4 @@ async function makeDisk(
   );
   meter.set("done", { doneBytes: totalBytes });
   return { path, sizeBytes: info.sizeBytes };
-}
-
-/** A version 8 UUID (RFC 9562: made by the application's own rule) from the key. */
-function uuidOf(key: string): Buffer {
-  const uuid = Buffer.from(key.slice(0, 32), "hex");
-  uuid[6] = (uuid[6]! & 0x0f) | 0x80;
-  uuid[8] = (uuid[8]! & 0x3f) | 0x80;
-  return uuid;
 }
