@@ -1,5 +1,6 @@
 /** Layers as plain tar streams, whatever they are compressed with; what they expand to is bounded. */
 import { createGunzip } from "node:zlib";
+import { counting } from "../../util/counting.js";
 import { tooLarge } from "./layer-error.js";
 import type { LayerLimits } from "./limits.js";
 import { throughZlib } from "./through-zlib.js";
@@ -20,12 +21,7 @@ export async function* decompressed(
 ): AsyncGenerator<Buffer, void, undefined> {
   let inputBytes = 0;
   let outputBytes = 0;
-  const counted = (async function* () {
-    for await (const chunk of source) {
-      inputBytes += chunk.length;
-      yield chunk;
-    }
-  })();
+  const counted = counting(source, (count) => (inputBytes += count));
   const { head, rest } = await peek(counted, 4);
   for await (const chunk of expand(head, rest)) {
     outputBytes += chunk.length;

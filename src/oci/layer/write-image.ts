@@ -6,6 +6,7 @@ import { tailRoom } from "../../disk/erofs-layout.js";
 import type { FileContent } from "../../disk/erofs-data.js";
 import { isMsbError, MsbError } from "../../errors.js";
 import { throwIfAborted } from "../../util/async.js";
+import { counting } from "../../util/counting.js";
 import { algorithmOf, type Digest, hexOf } from "../digest.js";
 import { decompressed } from "./decompress.js";
 import { FileTree } from "./file-tree.js";
@@ -124,16 +125,6 @@ class Budget {
     if (this.#fileBytes > maxFileBytes) {
       throw tooLarge("An image's files have more bytes", "maxFileBytes", maxFileBytes);
     }
-  }
-}
-
-async function* counting(
-  source: AsyncIterable<Buffer>,
-  onBytes: (count: number) => void,
-): AsyncGenerator<Buffer, void, undefined> {
-  for await (const chunk of source) {
-    onBytes(chunk.length);
-    yield chunk;
   }
 }
 
