@@ -53,11 +53,28 @@ module.exports = {
     allow("settings\\.ts$", ["(paths|errors)\\.ts$", "util/"]),
     allow("oci/", ["oci/", "disk/", "native/", "util/", "(paths|config|settings|errors)\\.ts$"]),
     allow("cli/", ["cli/", "oci/", "util/", "(paths|config|settings|errors)\\.ts$"]),
+    // The commands of the server start it and look after its process; nothing else of the CLI knows it.
+    allow("cli/commands/server/", ["server/(start|auth|process)"]),
+    allow("kernel/", ["kernel/", "agent/", "util/", "errors\\.ts$"]),
+    allow("api/", ["api/", "(kernel/run-types|sandbox/service|errors)\\.ts$", "util/"]),
+    allow("server/", [
+      "server/",
+      "api/",
+      "oci/",
+      "util/",
+      "(kernel/run-types|sandbox/service|hypervisor/driver)\\.ts$",
+      "(paths|config|errors)\\.ts$",
+    ]),
+    // The composition root: the only place that names concrete drivers, kernels and stores.
+    allow("server/start", ["."]),
     allow("sandbox/", [
       "sandbox/",
       "hypervisor/",
       "agent/",
+      "kernel/",
+      "oci/",
       "disk/",
+      "native/",
       "runtime/",
       "util/",
       "(paths|config|errors)\\.ts$",

@@ -1,0 +1,29 @@
+/** Where a sandbox gets its microVM from: types only, so that tests can give it another one. */
+import type { AgentClient } from "../agent/agent-client.js";
+import type { MicroVm, VmConfig, VmExit } from "../hypervisor/driver.js";
+
+/** What a sandbox needs of a `Guest`. */
+export interface RunningGuest {
+  readonly vm: MicroVm;
+  readonly agent: AgentClient;
+  /** Whoever holds it may connect to this guest's agent. */
+  readonly nonce: string;
+  stop(opts?: { readonly graceMs?: number }): Promise<VmExit>;
+}
+
+export interface GuestSource {
+  /** Boots a detached VM, ready. Throws as `Guest.boot`. */
+  boot(
+    config: Omit<VmConfig, "bootDisk">,
+    opts: { readonly hostname: string; readonly timeoutMs: number; readonly signal?: AbortSignal },
+  ): Promise<RunningGuest>;
+  /** Takes over a VM that another process started. `ended`: it is gone; null where nobody knows how. */
+  adopt(
+    vmId: string,
+    opts: { readonly nonce: string; readonly signal?: AbortSignal },
+  ): Promise<RunningGuest | { readonly ended: VmExit | null }>;
+  /** Ends a VM that nobody can talk to; no error when there is none. */
+  destroy(vmId: string): Promise<void>;
+  /** The ids of all VMs of this MSB_HOME that run now, whoever started them. */
+  running(): Promise<readonly string[]>;
+}
