@@ -73,6 +73,7 @@ export class FakeVm implements MicroVm {
 
 export class FakeDriver implements HypervisorDriver {
   readonly booted: FakeVm[] = [];
+  readonly configs: VmConfig[] = [];
   verdict: DriverProbe = { usable: true, facts: {} };
   /** Called for each VM right after its boot. */
   onBoot: (vm: FakeVm) => void = () => {};
@@ -87,6 +88,7 @@ export class FakeDriver implements HypervisorDriver {
   async boot(config: VmConfig): Promise<MicroVm> {
     const vm = new FakeVm(config.id, this.name, this.agentSocket);
     this.booted.push(vm);
+    this.configs.push(config);
     this.onBoot(vm);
     return vm;
   }
