@@ -11,7 +11,7 @@
 
 namespace msb::vmm {
 
-// The report file never grows over this; a whole report takes less than half of it.
+// The report file never grows over this; a whole report is smaller, whatever the VM process says.
 inline constexpr size_t kMaxReportFileBytes = 256 * 1024;
 
 // Writes the report of native/README.md, one JSON line a stage, to the owner and to the file that

@@ -34,7 +34,7 @@ async function startOwner(script: string, more: Partial<OwnerJob> = {}): Promise
     disk,
     lifetime: "detached",
     leaseMs: 0,
-    then: "wait",
+    whenTold: "end",
     ...more,
   };
   const owner = Program.start<Pids>("owner-program.ts", import.meta.url, job);
@@ -208,7 +208,7 @@ describe("a VM whose owner was killed", () => {
 
 describe("a VM that its owner released", () => {
   test("lets its owner end and goes on, for the next one", async () => {
-    const owned = await startOwner(ECHO, { then: "release" });
+    const owned = await startOwner(ECHO, { whenTold: "release" });
     owned.owner.say("go");
     await owned.owner.succeeds();
     const vm = await adopt(owned);
@@ -263,7 +263,9 @@ describe("watchMicroVm", () => {
 
 test("an owner that lives removes the folder of its detached VM, since it knows the end", async () => {
   const owned = await startOwner("exec sleep 600");
+  expect(existsSync(owned.folder)).toBe(true);
   process.kill(owned.vm, "SIGKILL");
   await until(() => !existsSync(owned.folder));
+  expect(isGone(owned.owner.pid)).toBe(false);
   await owned.owner.kill();
 });

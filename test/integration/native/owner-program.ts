@@ -12,8 +12,8 @@ export interface OwnerJob {
   readonly disk: string;
   readonly lifetime: "owner" | "detached";
   readonly leaseMs: number;
-  /** `release`: lets the VM go when it is told so, and ends by itself. */
-  readonly then: "wait" | "release";
+  /** `release`: lets the VM go and ends by itself; `end`: just ends, so that a VM of its own ends, too. */
+  readonly whenTold: "end" | "release";
 }
 
 const job = JSON.parse(process.argv[2]!) as OwnerJob;
@@ -38,7 +38,6 @@ const vm = await VmProcess.start(
 );
 process.stdout.write(`${JSON.stringify({ supervisor: vm.pid, vm: vm.vmPid })}\n`);
 await once(process.stdin, "data");
-if (job.then === "release") {
-  process.stdin.destroy();
-  vm.release();
-}
+process.stdin.destroy();
+if (job.whenTold === "end") process.exit(0);
+vm.release();

@@ -25,15 +25,30 @@ describe("a guest's agent that loses its connection", () => {
   const hellos = (): number => agent.requests.filter(({ type }) => type === "hello").length;
 
   it("is connected again by itself, as often as it happens", async () => {
-    keepAgent(vm, client, QUICK);
+    keepAgent(vm, client, { waitsMs: [0], limitMs: 80 });
     agent.on("core.ping", (request) => ({ data: request.fields["data"] }));
     for (let round = 2; round <= 4; round++) {
+      await sleep(100);
       agent.dropConnection();
       await expect.poll(() => hellos()).toBe(round);
       await expect.poll(() => client.isConnected).toBe(true);
       expect(await client.ping(`round ${round}`)).toBe(`round ${round}`);
     }
     expect(vm.stops).toBe(0);
+  });
+
+  it("ends the VM when no connection lasts", async () => {
+    keepAgent(vm, client, { waitsMs: [0, 1, 2], limitMs: 60_000 });
+    agent.on("hello", () => {
+      setTimeout(() => agent.dropConnection(), 10);
+      return agent.hello;
+    });
+    agent.dropConnection();
+    await vm.exited;
+    expect(hellos()).toBe(4);
+    expect(() => client.requireConnection()).toThrow(
+      expect.objectContaining({ code: "MSB_ERR_AGENT_UNREACHABLE" }),
+    );
   });
 
   it("ends the VM when it cannot be reached any more, and says why", async () => {
