@@ -86,7 +86,9 @@
             "native/base/process_identity.cc",
             "native/agent/encoding.cc",
             "native/agent/messages.cc",
+            "native/agent/input_window.cc",
             "native/agent/output_buffer.cc",
+            "native/agent/output_reader.cc",
             "native/agent/small_file.cc",
             "native/agent/user_lookup.cc",
             "<!@(node -p \"require('fs').readdirSync('test/native').filter(f=>f.endsWith('.cc')).map(f=>'test/native/'+f).join(' ')\")"

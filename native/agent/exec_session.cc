@@ -1,5 +1,6 @@
 #include "agent/exec_session.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ constexpr int64_t kQuietMs = 100;
 constexpr int64_t kTreeDeathMs = 5'000;
 // Each reconnect grants a new window of stdin; a program that reads none must not fill the memory.
 constexpr uint64_t kMaxPendingInput = 8 * kWindowBytes;
+constexpr Channel kOutputChannels[] = {Channel::kStdout, Channel::kStderr, Channel::kControl};
 
 }  // namespace
 
@@ -26,10 +28,12 @@ ExecSession::ExecSession(uint32_t stream, const ExecContext& context)
       context_(context),
       timeout_timer_(context.loop),
       tree_timer_(context.loop),
-      input_(context.loop,
-             [this](uint64_t consumed, uint64_t limit) {
-               if (attached_) context_.connection->SendCredit(stream_, consumed, limit);
-             }),
+      reader_(&output_),
+      input_window_([this](uint64_t consumed, uint64_t limit) {
+        if (attached_) context_.connection->SendCredit(stream_, consumed, limit);
+      }),
+      input_(context.loop, &input_window_),
+      control_input_(context.loop, &input_window_),
       quiet_timer_(context.loop) {}
 
 ExecSession::~ExecSession() {
@@ -44,6 +48,7 @@ ExecSession::~ExecSession() {
 
 void ExecSession::Start(ExecStartRequest request, OnStarted on_started) {
   request_ = std::move(request);
+  has_control_ = request_.has_control;
   on_started_ = std::move(on_started);
   cgroup_ = context_.cgroups->Create(stream_);
   const Status spawned = Spawn();
@@ -61,16 +66,18 @@ Status ExecSession::Spawn() {
   cgroup_.SetLeader(pid_);
   context_.reaper->Expect(pid_, [this](int status) { OnExit(status); });
   start_report_ = std::move(process.start_report);
-  pipes_[0].fd = std::move(process.output);
-  pipes_[1].fd = std::move(process.error_output);
-  pipes_[1].channel = Channel::kStderr;
   MSB_RETURN_IF_ERROR(context_.loop->Add(
       start_report_.get(), EPOLLIN, [this](uint32_t) { OnStartReport(); }, &start_watch_));
-  for (OutputPipe& pipe : pipes_) {
-    if (!pipe.fd.valid()) continue;
-    MSB_RETURN_IF_ERROR(context_.loop->Add(
-        pipe.fd.get(), EPOLLIN, [this, &pipe](uint32_t) { ReadOutput(&pipe); }, &pipe.watch));
+  if (process.control.valid()) {
+    // A socket is watched for each direction by itself.
+    UniqueFd writer(fcntl(process.control.get(), F_DUPFD_CLOEXEC, 0));
+    if (!writer.valid()) return Status::Errno("fork", "fcntl");
+    MSB_RETURN_IF_ERROR(control_input_.Open(std::move(writer), /*is_pty=*/false));
   }
+  reader_.Open(Channel::kStdout, std::move(process.output));
+  reader_.Open(Channel::kStderr, std::move(process.error_output));
+  reader_.Open(Channel::kControl, std::move(process.control));
+  for (const Channel channel : kOutputChannels) MSB_RETURN_IF_ERROR(WatchChannel(channel));
   if (process.input.valid()) {
     MSB_RETURN_IF_ERROR(input_.Open(std::move(process.input), request_.pty.has_value()));
   }
@@ -101,10 +108,7 @@ void ExecSession::OnExit(int status) {
   exit_status_ = status;
   oom_killed_ = cgroup_.WasOomKilled();
   // Nearly always everything is in the pipes by now, and their ends are closed.
-  for (OutputPipe& pipe : pipes_) {
-    while (pipe.fd.valid() && ReadPiece(&pipe)) {
-    }
-  }
+  while (reader_.ReadPass()) context_.connection->MarkReady(this);
   WatchOutput();
   CheckDrained();
 }
@@ -136,39 +140,40 @@ void ExecSession::SetTreeGone() {
   SendExitIfDue();
 }
 
-void ExecSession::ReadOutput(OutputPipe* pipe) {
-  if (ReadPiece(pipe) && !running_ && !drained_) quiet_timer_.Cancel();
-  WatchOutput();
-  CheckDrained();
+Status ExecSession::WatchChannel(Channel channel) {
+  if (reader_.ended(channel)) return {};
+  return context_.loop->Add(
+      reader_.fd(channel), EPOLLIN, [this](uint32_t) { ReadOutput(); },
+      &output_watches_[static_cast<size_t>(channel) - 1]);
 }
 
-bool ExecSession::ReadPiece(OutputPipe* pipe) {
-  // Shared by all sessions: there is one thread.
-  static char buffer[kMaxDataBytes];
-  const size_t room = drained_ ? sizeof(buffer) : std::min(output_.room(), sizeof(buffer));
-  if (room == 0) return false;
-  const ssize_t count = read(pipe->fd.get(), buffer, room);
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  if (count <= 0) {  // A pty ends with EIO.
-    pipe->watch.Stop();
-    pipe->fd.Reset();
-    return false;
-  }
-  if (!drained_) {
-    output_.Append(pipe->channel, std::string_view(buffer, static_cast<size_t>(count)));
+// All descriptors whichever is ready, in one order, to keep theirs as well as can be.
+void ExecSession::ReadOutput() {
+  if (reader_.ReadPass() && !drained_) {
+    if (!running_) quiet_timer_.Cancel();
     context_.connection->MarkReady(this);
   }
-  return true;
+  WatchOutput();
+  SendControlClosedIfDue();
+  CheckDrained();
 }
 
 void ExecSession::WatchOutput() {
   const uint32_t events = drained_ || output_.room() > 0 ? uint32_t{EPOLLIN} : 0;
-  for (OutputPipe& pipe : pipes_) pipe.watch.SetEvents(events);
+  for (const Channel channel : kOutputChannels) {
+    EventLoop::Watch& watch = output_watches_[static_cast<size_t>(channel) - 1];
+    if (reader_.ended(channel)) {
+      watch.Stop();
+      reader_.Close(channel);
+    } else {
+      watch.SetEvents(events);
+    }
+  }
 }
 
 void ExecSession::CheckDrained() {
   if (running_ || drained_ || pid_ == 0) return;
-  if (!pipes_[0].fd.valid() && !pipes_[1].fd.valid()) return SetDrained();
+  if (reader_.at_end()) return SetDrained();
   // While the host does not take the output, silence says nothing.
   if (output_.room() == 0) return quiet_timer_.Cancel();
   if (!quiet_timer_.active()) quiet_timer_.Start(kQuietMs, [this] { SetDrained(); });
@@ -176,6 +181,7 @@ void ExecSession::CheckDrained() {
 
 void ExecSession::SetDrained() {
   drained_ = true;
+  reader_.Drop();
   quiet_timer_.Cancel();
   timeout_timer_.Cancel();
   oom_killed_ = oom_killed_ || cgroup_.WasOomKilled();
@@ -183,11 +189,21 @@ void ExecSession::SetDrained() {
   SendExitIfDue();
 }
 
+// Of a program that runs on without it; else its end says it all.
+void ExecSession::SendControlClosedIfDue() {
+  const std::optional<uint64_t> end = reader_.control_end();
+  if (!end.has_value() || !running_ || starting() || !attached_ || control_closed_sent_) return;
+  if (sent_ < *end) return;
+  control_closed_sent_ = true;
+  context_.connection->SendMessage(stream_, Json::Object{{"type", "exec.controlClosed"}});
+}
+
 void ExecSession::SendExitIfDue() {
   if (starting() || !attached_ || !drained_ || tree_dying_ || exit_sent_ || sent_ < output_.end())
     return;
   exit_sent_ = true;
   input_.Close();
+  control_input_.Close();
   Json::Object message = {{"type", "exec.exited"}};
   if (WIFSIGNALED(exit_status_)) {
     message["signal"] = WTERMSIG(exit_status_);
@@ -204,13 +220,19 @@ void ExecSession::Abandon() {
 }
 
 bool ExecSession::TakeInput(const Frame& frame) {
-  return frame.channel == Channel::kInput && input_.Accept(frame.payload, frame.end);
+  const bool is_control = frame.channel == Channel::kControl && has_control_ && !frame.end;
+  if (frame.channel != Channel::kInput && !is_control) return false;
+  if (!input_window_.Receive(frame.payload.size())) return false;
+  (is_control ? control_input_ : input_).Accept(frame.payload, frame.end);
+  return true;
 }
 
 bool ExecSession::TakeCredit(uint64_t consumed, uint64_t limit) {
   if (consumed > sent_) return false;
   output_.Release(consumed);
   limit_ = std::max(limit_, limit);
+  // What is held for want of room wakes nobody when there is some.
+  if (reader_.holding()) reader_.ReadPass();
   WatchOutput();
   CheckDrained();
   context_.connection->MarkReady(this);
@@ -230,8 +252,8 @@ Reply ExecSession::Signal(int signal, bool whole_tree) {
 
 Reply ExecSession::Resize(const PtySize& size) {
   if (!request_.pty.has_value()) return Reply::Error("state", "the exec has no pty");
-  if (!pipes_[0].fd.valid()) return Reply::Ok();
-  const Status resized = ResizePty(pipes_[0].fd.get(), size);
+  if (reader_.ended(Channel::kStdout)) return Reply::Ok();
+  const Status resized = ResizePty(reader_.fd(Channel::kStdout), size);
   return resized.ok() ? Reply::Ok() : Reply::System(resized);
 }
 
@@ -242,28 +264,30 @@ Reply ExecSession::Attach(std::optional<uint64_t> output_offset) {
                                        std::to_string(output_.start()) + " to " +
                                        std::to_string(output_.end()));
   }
-  if (input_.pending() > kMaxPendingInput) {
+  if (input_window_.pending() > kMaxPendingInput) {
     return Reply::Error("limit", "the program does not read its stdin");
   }
   output_.Release(offset);
   sent_ = offset;
   limit_ = offset + kWindowBytes;
-  input_.Rewind();
+  input_window_.Rewind();
   attached_ = true;
+  control_closed_sent_ = false;
   exit_sent_ = false;
   return Reply::Ok(
-      {{"outputOffset", offset}, {"stdinOffset", input_.received()}, {"running", running_}});
+      {{"outputOffset", offset}, {"stdinOffset", input_window_.received()}, {"running", running_}});
 }
 
 void ExecSession::Resume() {
   context_.connection->MarkReady(this);
+  SendControlClosedIfDue();
   SendExitIfDue();
 }
 
 Json ExecSession::Describe() const {
   return Json::Object{{"stream", stream_},          {"pid", static_cast<int64_t>(pid_)},
                       {"running", running_},        {"outputOffset", output_.start()},
-                      {"outputEnd", output_.end()}, {"stdinOffset", input_.received()}};
+                      {"outputEnd", output_.end()}, {"stdinOffset", input_window_.received()}};
 }
 
 bool ExecSession::HasFrame() const {
@@ -279,6 +303,7 @@ void ExecSession::AppendFrame(std::string* tx) {
                     .payload = piece.bytes},
                    tx);
   sent_ += piece.bytes.size();
+  SendControlClosedIfDue();
   SendExitIfDue();
 }
 

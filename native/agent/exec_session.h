@@ -12,6 +12,7 @@
 #include "agent/input_writer.h"
 #include "agent/messages.h"
 #include "agent/output_buffer.h"
+#include "agent/output_reader.h"
 #include "agent/reaper.h"
 #include "base/unique_fd.h"
 
@@ -58,12 +59,6 @@ class ExecSession final : public StreamSource {
   void AppendFrame(std::string* tx) override;
 
  private:
-  struct OutputPipe {
-    UniqueFd fd;
-    Channel channel = Channel::kStdout;
-    EventLoop::Watch watch;
-  };
-
   Status Spawn();
   void FinishStart(const Reply& reply);
   void OnStartReport();
@@ -72,18 +67,19 @@ class ExecSession final : public StreamSource {
   void AwaitTree();
   void SetTreeGone();
 
-  void ReadOutput(OutputPipe* pipe);
-  // False when there is nothing to read now.
-  bool ReadPiece(OutputPipe* pipe);
+  Status WatchChannel(Channel channel);
+  void ReadOutput();
   void WatchOutput();
   // Decides whether all output that counts has been read.
   void CheckDrained();
   void SetDrained();
+  void SendControlClosedIfDue();
   void SendExitIfDue();
 
   const uint32_t stream_;
   const ExecContext context_;
   ExecStartRequest request_;
+  bool has_control_ = false;
   OnStarted on_started_;
   UniqueFd start_report_;
   EventLoop::Watch start_watch_;
@@ -101,14 +97,18 @@ class ExecSession final : public StreamSource {
   EventLoop::Timer tree_timer_;
   bool tree_dying_ = false;
 
-  OutputPipe pipes_[2];
   OutputBuffer output_;
+  OutputReader reader_;
+  EventLoop::Watch output_watches_[3];  // of the reader's descriptors
+  InputWindow input_window_;
   InputWriter input_;
+  InputWriter control_input_;
   EventLoop::Timer quiet_timer_;
   // What descendants write after this is dropped.
   bool drained_ = false;
 
   bool attached_ = true;
+  bool control_closed_sent_ = false;
   bool exit_sent_ = false;
   uint64_t sent_ = 0;
   uint64_t limit_ = kWindowBytes;

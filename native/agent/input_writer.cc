@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/messages.h"
 
@@ -17,12 +18,13 @@ Status InputWriter::Open(UniqueFd fd, bool is_pty) {
       fd_.get(), 0, [this](uint32_t) { Write(); }, &watch_);
 }
 
-bool InputWriter::Accept(std::string_view bytes, bool end) {
-  if (bytes.size() > limit_ - received_) return false;
-  received_ += bytes.size();
-  if (!fd_.valid() || ended_) {
-    Discard();
-    return true;
+void InputWriter::Accept(std::string_view bytes, bool end) {
+  pending_ += bytes.size();
+  if (!fd_.valid()) return Discard();
+  if (ended_) {
+    // What came before the end is still on its way.
+    pending_ -= bytes.size();
+    return window_->Consume(bytes.size());
   }
   if (!bytes.empty()) last_byte_ = bytes.back();
   buffer_.append(bytes);
@@ -31,18 +33,12 @@ bool InputWriter::Accept(std::string_view bytes, bool end) {
     if (is_pty_) buffer_.append(EndOfFileKeys());
   }
   Write();
-  return true;
 }
 
 void InputWriter::Close() {
   watch_.Stop();
   fd_.Reset();
   Discard();
-}
-
-void InputWriter::Rewind() {
-  credited_ = consumed_;
-  limit_ = received_ + kWindowBytes;
 }
 
 void InputWriter::Write() {
@@ -53,14 +49,14 @@ void InputWriter::Write() {
     // EPIPE, or EIO of a pty that nobody has open: nobody reads it any more.
     if (count < 0) return Close();
     written_ += static_cast<size_t>(count);
-    // The keys at the end of a pty's buffer are not from the host.
-    consumed_ = std::min(received_, consumed_ + static_cast<uint64_t>(count));
+    const size_t taken = std::min(pending_, static_cast<size_t>(count));
+    pending_ -= taken;
+    window_->Consume(taken);
   }
   if (written_ == buffer_.size() || written_ >= kWindowBytes / 4) {
     buffer_.erase(0, written_);
     written_ = 0;
   }
-  GrantIfDue();
   if (!buffer_.empty()) {
     watch_.SetEvents(EPOLLOUT);
   } else if (ended_ && !is_pty_) {
@@ -73,15 +69,7 @@ void InputWriter::Write() {
 void InputWriter::Discard() {
   buffer_.clear();
   written_ = 0;
-  consumed_ = received_;
-  GrantIfDue();
-}
-
-void InputWriter::GrantIfDue() {
-  if (consumed_ - credited_ < kWindowBytes / 4) return;
-  credited_ = consumed_;
-  limit_ = std::max(limit_, consumed_ + kWindowBytes);
-  grant_(consumed_, limit_);
+  window_->Consume(std::exchange(pending_, 0));
 }
 
 // The first key only hands an unfinished line to the reader; the second one is the end of file.

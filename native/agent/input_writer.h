@@ -2,45 +2,34 @@
 #define MSB_AGENT_INPUT_WRITER_H_
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 
 #include "agent/event_loop.h"
-#include "agent/messages.h"
+#include "agent/input_window.h"
 #include "base/unique_fd.h"
 
 namespace msb::agent {
 
-// The stdin of an exec: keeps what the program has not taken yet, and grants the host credit for
-// what it has. A program that closed its stdin takes everything.
+// One channel of bytes to a program, its stdin or its control channel: keeps what the program has
+// not taken yet. A program that closed its end takes everything.
 class InputWriter {
  public:
-  using GrantCredit = std::function<void(uint64_t consumed, uint64_t limit)>;
-
-  InputWriter(EventLoop* loop, GrantCredit grant) : loop_(loop), grant_(std::move(grant)) {}
+  InputWriter(EventLoop* loop, InputWindow* window) : loop_(loop), window_(window) {}
 
   Status Open(UniqueFd fd, bool is_pty);
-  // False when the host passed the limit.
-  bool Accept(std::string_view bytes, bool end);
+  // Bytes that the window has received.
+  void Accept(std::string_view bytes, bool end);
   // From now on everything is dropped.
   void Close();
-
-  // Bytes received from the host.
-  uint64_t received() const { return received_; }
-  // Bytes received that the program has not taken.
-  uint64_t pending() const { return received_ - consumed_; }
-  // A new connection: the window opens at what was received.
-  void Rewind();
 
  private:
   void Write();
   void Discard();
-  void GrantIfDue();
   std::string EndOfFileKeys() const;
 
   EventLoop* const loop_;
-  const GrantCredit grant_;
+  InputWindow* const window_;
   UniqueFd fd_;
   EventLoop::Watch watch_;
   bool is_pty_ = false;
@@ -48,10 +37,8 @@ class InputWriter {
   char last_byte_ = '\n';
   std::string buffer_;
   size_t written_ = 0;  // of buffer_
-  uint64_t received_ = 0;
-  uint64_t consumed_ = 0;
-  uint64_t credited_ = 0;  // the `consumed` that the host knows
-  uint64_t limit_ = kWindowBytes;
+  // Bytes of the host that the program has not taken; the keys at the end of a pty are not its.
+  size_t pending_ = 0;
 };
 
 }  // namespace msb::agent

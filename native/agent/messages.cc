@@ -11,6 +11,7 @@ namespace {
 constexpr size_t kMaxArguments = 4096;
 constexpr size_t kMaxEntropyBytes = 512;
 constexpr size_t kMaxErrorText = 1024;
+constexpr std::string_view kControlVariable = "MSB_CONTROL_FD=";
 
 struct ResourceName {
   const char* name;
@@ -199,6 +200,16 @@ StatusOr<ExecStartRequest> ParseExecStart(const Json& body) {
   StatusOr<bool> has_stdin = body.GetBool("stdin", false);
   if (!has_stdin.ok()) return has_stdin.status();
   start.has_stdin = has_stdin.value();
+  StatusOr<bool> has_control = body.GetBool("control", false);
+  if (!has_control.ok()) return has_control.status();
+  start.has_control = has_control.value();
+  // The host's own value would say something else than what is true.
+  if (start.has_control) {
+    std::erase_if(start.env, [](const std::string& variable) {
+      return variable.starts_with(kControlVariable);
+    });
+    start.env.push_back(std::string(kControlVariable) + std::to_string(kControlFd));
+  }
   StatusOr<int64_t> timeout_ms = body.GetInt("timeoutMs", 0, kMaxSafeInteger, 0);
   if (!timeout_ms.ok()) return timeout_ms.status();
   start.timeout_ms = timeout_ms.value();

@@ -15,12 +15,14 @@
 // Wire types of src/agent/PROTOCOL.md and their checks. Twin of src/agent/messages.ts.
 namespace msb::agent {
 
-inline constexpr int kGeneration = 1;
+inline constexpr int kGeneration = 2;
 inline constexpr char kAgentVersion[] = "0.1.0";
 // Bytes a sender may be ahead of its receiver on one stream and direction.
 inline constexpr uint64_t kWindowBytes = 262'144;
 // A data frame of the agent carries at most this much, so that streams take turns.
 inline constexpr size_t kMaxDataBytes = 32'768;
+// Where a program finds its control channel.
+inline constexpr int kControlFd = 3;
 inline constexpr size_t kMaxExecs = 256;
 inline constexpr size_t kMaxFileStreams = 64;
 
@@ -88,6 +90,7 @@ struct ExecStartRequest {
   std::string user;  // empty: root
   std::optional<PtySize> pty;
   bool has_stdin = false;
+  bool has_control = false;
   int64_t timeout_ms = 0;
   std::vector<ResourceLimit> rlimits;
 };

@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
@@ -44,6 +45,8 @@ struct ChildPlan {
   const ExecStartRequest* request = nullptr;
   Credentials credentials;
   int stdio[3] = {-1, -1, -1};
+  // -1 without a control channel. This and the report are above kControlFd.
+  int control = -1;
   int report = -1;
   int join_cgroup = -1;  // its directory, when clone3 did not put the child there
 };
@@ -88,8 +91,13 @@ void SetUpChildStdio(const ChildPlan& plan) {
   for (int fd = 0; fd < 3; ++fd) {
     if (dup2(plan.stdio[fd], fd) < 0) FailChild(plan, Stage::kFork);
   }
+  unsigned int first_to_close = 3;
+  if (plan.control >= 0) {
+    if (dup2(plan.control, kControlFd) < 0) FailChild(plan, Stage::kFork);
+    first_to_close = kControlFd + 1;
+  }
   // The report pipe has to stay open until execve.
-  if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) FailChild(plan, Stage::kFork);
+  if (close_range(first_to_close, ~0U, CLOSE_RANGE_CLOEXEC) != 0) FailChild(plan, Stage::kFork);
 }
 
 void SetUpChildIdentity(const ChildPlan& plan) {
@@ -163,12 +171,32 @@ bool OpenPipe(Pipe* pipe) {
 // The agent's end only: programs expect theirs to block.
 bool SetNonBlocking(const UniqueFd& fd) { return fcntl(fd.get(), F_SETFL, O_NONBLOCK) == 0; }
 
+// The child puts its control channel at kControlFd, where nothing that it still needs may be.
+bool MoveAboveControl(UniqueFd* fd) {
+  fd->Reset(fcntl(fd->get(), F_DUPFD_CLOEXEC, kControlFd + 1));
+  return fd->valid();
+}
+
 // The child's ends, which the agent closes after the fork.
 struct ChildFds {
   UniqueFd input;
   UniqueFd output;
   UniqueFd error_output;
+  UniqueFd control;
 };
+
+Status OpenControl(SpawnedProcess* process, ChildFds* child) {
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
+    return StageError(Stage::kFork, "socketpair");
+  }
+  process->control.Reset(fds[0]);
+  child->control.Reset(fds[1]);
+  if (!SetNonBlocking(process->control) || !MoveAboveControl(&child->control)) {
+    return StageError(Stage::kFork, "fcntl");
+  }
+  return {};
+}
 
 Status OpenPipes(const ExecStartRequest& request, uid_t uid, SpawnedProcess* process,
                  ChildFds* child) {
@@ -272,13 +300,16 @@ StatusOr<SpawnedProcess> SpawnProcess(const ExecStartRequest& request, int cgrou
   } else {
     MSB_RETURN_IF_ERROR(OpenPipes(request, plan.credentials.uid, &process, &child));
   }
+  if (request.has_control) MSB_RETURN_IF_ERROR(OpenControl(&process, &child));
   Pipe report;
-  if (!OpenPipe(&report) || !SetNonBlocking(report.read_end)) {
+  if (!OpenPipe(&report) || !SetNonBlocking(report.read_end) ||
+      !MoveAboveControl(&report.write_end)) {
     return StageError(Stage::kFork, "pipe");
   }
   plan.stdio[0] = child.input.get();
   plan.stdio[1] = child.output.get();
   plan.stdio[2] = child.error_output.get();
+  plan.control = child.control.get();
   plan.report = report.write_end.get();
 
   const pid_t pid = ForkInto(cgroup_directory, &plan);

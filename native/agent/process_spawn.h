@@ -18,6 +18,8 @@ struct SpawnedProcess {
   UniqueFd output;
   // Not valid with a pty.
   UniqueFd error_output;
+  // The agent's end of the control channel, both ways; not valid without one. Non-blocking.
+  UniqueFd control;
   // End of file: the program runs. Else a SpawnFailure comes first.
   UniqueFd start_report;
 };

@@ -26,7 +26,7 @@ bool ReadHeader(std::string_view bytes, Frame* frame, size_t* length) {
   if (type > static_cast<uint8_t>(FrameType::kCredit)) return false;
   frame->type = static_cast<FrameType>(type);
   const bool is_data = frame->type == FrameType::kData;
-  if (byte(2) > (is_data ? static_cast<uint8_t>(Channel::kStderr) : 0)) return false;
+  if (byte(2) > (is_data ? static_cast<uint8_t>(Channel::kControl) : 0)) return false;
   frame->channel = static_cast<Channel>(byte(2));
   if (byte(3) > (is_data ? kFlagEnd : 0)) return false;
   frame->end = byte(3) == kFlagEnd;

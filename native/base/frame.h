@@ -10,7 +10,7 @@ namespace msb {
 
 // The frames of src/agent/PROTOCOL.md, section 1.
 enum class FrameType : uint8_t { kControl = 1, kData = 2, kCredit = 3 };
-enum class Channel : uint8_t { kInput = 0, kStdout = 1, kStderr = 2 };
+enum class Channel : uint8_t { kInput = 0, kStdout = 1, kStderr = 2, kControl = 3 };
 
 struct Frame {
   FrameType type = FrameType::kControl;

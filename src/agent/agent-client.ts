@@ -25,7 +25,10 @@ export interface AgentConnectOpts {
   readonly generation?: number;
 }
 
-/** What is absent means: root, in `/`, no environment, stdin from /dev/null, no pty, no timeout. */
+/**
+ * What is absent means: root, in `/`, no environment, stdin from /dev/null, no control channel, no pty, no timeout.
+ * With `control` the program has a socket as file descriptor 3, and MSB_CONTROL_FD=3 in its environment.
+ */
 export type ExecOpts = Omit<HostRequests["exec.start"], "argv"> & { readonly signal?: AbortSignal };
 export type GuestSetup = HostRequests["core.setup"];
 

@@ -1,4 +1,4 @@
-/** One program in the guest: its output, stdin, signals and end. Outlives connections. */
+/** One program in the guest: its output, stdin, control channel, signals and end. Outlives connections. */
 import { MsbError } from "../errors.js";
 import { abortable } from "../util/async.js";
 import type { Connection, StreamHandler } from "./connection.js";
@@ -29,10 +29,12 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
   #pid: number;
   readonly #owner: ExecOwner;
   readonly #output: InboundFlow;
-  readonly #stdin: OutboundFlow;
+  readonly #input: OutboundFlow;
   #exit: ExecExit | undefined;
   #closed = false;
   readonly exited: Promise<ExecExit>;
+  #isControlClosed = false;
+  readonly #controlClosedListeners = new Set<() => void>();
   #resolveExited!: (exit: ExecExit) => void;
   #rejectExited!: (error: MsbError) => void;
 
@@ -44,7 +46,7 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
       (consumed, limit) => owner.connection()?.sendCredit(stream, consumed, limit),
       known?.outputOffset ?? 0,
     );
-    this.#stdin = new OutboundFlow(
+    this.#input = new OutboundFlow(
       stream,
       (frame) => owner.connection()?.sendData(frame) ?? false,
       known?.stdinOffset ?? 0,
@@ -69,12 +71,27 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
 
   /** Sends bytes to stdin; resolves when they have left the host (back-pressure). */
   async write(data: Uint8Array): Promise<void> {
-    await this.#stdin.write(data);
+    await this.#input.write(data);
+  }
+
+  /** Sends bytes to the control channel of an exec that has one; shares the credit of `write`. */
+  async writeControl(data: Uint8Array): Promise<void> {
+    await this.#input.write(data, Channel.control);
+  }
+
+  /**
+   * Calls `listener` when the program, still running, has closed its control channel: what it wrote there before has
+   * been received. At once when that has happened; returns the function that removes it.
+   */
+  onControlClosed(listener: () => void): () => void {
+    if (this.#isControlClosed) listener();
+    this.#controlClosedListeners.add(listener);
+    return () => this.#controlClosedListeners.delete(listener);
   }
 
   /** Closes stdin (a pty gets its end-of-file character). */
   endStdin(): void {
-    this.#stdin.end();
+    this.#input.end();
   }
 
   /** Sends a signal by number to the program, or to every process it started. */
@@ -146,7 +163,7 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
 
   /** Takes up the stream on a new connection (PROTOCOL.md, section 5, `exec.attach`). */
   async attach(connection: Connection): Promise<void> {
-    this.#stdin.pause();
+    this.#input.pause();
     const outputOffset = this.#output.rewind();
     connection.addStream(this.stream, this);
     const reply = await connection.request(
@@ -156,13 +173,13 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     );
     if (reply.int("outputOffset") !== outputOffset)
       throw protocolError("output offset after attach");
-    this.#stdin.resume(reply.int("stdinOffset"));
+    this.#input.resume(reply.int("stdinOffset"));
   }
 
   /** The guest is gone for good: everything that waits fails. */
   abandon(error: MsbError): void {
     this.#output.fail(error);
-    this.#stdin.fail(error);
+    this.#input.fail(error);
     this.#rejectExited(error);
   }
 
@@ -172,21 +189,31 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
   }
 
   onCredit(consumed: number, limit: number): void {
-    this.#stdin.grant(consumed, limit);
+    this.#input.grant(consumed, limit);
   }
 
   onDrain(): void {
-    this.#stdin.flush();
+    this.#input.flush();
   }
 
   onMessage(message: GuestMessage): void {
+    if (message.kind === "exec.controlClosed") this.#closeControl();
     if (message.kind !== "exec.exited" || this.#exit !== undefined) return;
     this.#exit = message.exit;
     this.#output.finish();
-    this.#stdin.fail(
-      new MsbError("MSB_ERR_EXEC_NOT_FOUND", "The program has ended; its stdin is closed."),
+    this.#input.fail(
+      new MsbError(
+        "MSB_ERR_EXEC_NOT_FOUND",
+        "The program has ended; nothing can be written to it.",
+      ),
     );
     this.#resolveExited(message.exit);
+  }
+
+  #closeControl(): void {
+    if (this.#isControlClosed) return;
+    this.#isControlClosed = true;
+    for (const listener of this.#controlClosedListeners) listener();
   }
 
   #connection(): Connection {

@@ -16,7 +16,8 @@ const MAX_FRAME_BYTES = FRAME_HEADER_BYTES + MAX_PAYLOAD_BYTES + 1;
 export const FrameType = { control: 1, data: 2, credit: 3 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
-export const Channel = { input: 0, stdout: 1, stderr: 2 } as const;
+/** `control` goes both ways; the others one. */
+export const Channel = { input: 0, stdout: 1, stderr: 2, control: 3 } as const;
 export type Channel = (typeof Channel)[keyof typeof Channel];
 
 export interface Frame {
@@ -147,7 +148,7 @@ function frameBytes(buffer: Buffer, offset: number): number {
   const isData = type === FrameType.data;
   if (mark !== FRAME_MARK) throw protocolError(`frame mark 0x${mark?.toString(16)}`);
   if (!type || type > FrameType.credit) throw protocolError(`frame type ${type}`);
-  if ((channel ?? 0) > (isData ? Channel.stderr : 0)) throw protocolError(`channel ${channel}`);
+  if ((channel ?? 0) > (isData ? Channel.control : 0)) throw protocolError(`channel ${channel}`);
   if ((flags ?? 0) > (isData ? FLAG_END : 0)) throw protocolError(`flags ${flags}`);
   if (stream > MAX_STREAM) throw protocolError(`stream ${stream}`);
   if (stream === 0 && type !== FrameType.control) throw protocolError("data on stream 0");

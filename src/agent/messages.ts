@@ -2,7 +2,7 @@
 import { printable } from "../util/printable.js";
 import { protocolError } from "./frame.js";
 
-export const PROTOCOL_GENERATION = 1;
+export const PROTOCOL_GENERATION = 2;
 /** Bytes a sender may be ahead of its receiver on one stream and direction. */
 export const STREAM_WINDOW_BYTES = 262_144;
 export const MAX_PENDING_REQUESTS = 256;
@@ -40,6 +40,7 @@ export interface HostRequests {
     user?: string;
     pty?: PtySize;
     stdin?: boolean;
+    control?: boolean;
     timeoutMs?: number;
     rlimits?: readonly ResourceLimit[];
   };
@@ -72,6 +73,7 @@ export type GuestMessage =
   | { readonly kind: "ok"; readonly id: number; readonly fields: Fields }
   | { readonly kind: "error"; readonly id: number; readonly error: GuestError }
   | { readonly kind: "exec.exited"; readonly exit: ExecExit }
+  | { readonly kind: "exec.controlClosed" }
   | { readonly kind: "stream.error"; readonly error: GuestError }
   | { readonly kind: "other"; readonly type: string };
 
@@ -225,6 +227,8 @@ export function parseGuestMessage(payload: Buffer): GuestMessage {
       return { kind: "error", id: fields.int("id", { min: 1 }), error: readError(fields) };
     case "exec.exited":
       return { kind: "exec.exited", exit: readExit(fields) };
+    case "exec.controlClosed":
+      return { kind: "exec.controlClosed" };
     case "stream.error":
       return { kind: "stream.error", error: readError(fields) };
     default:

@@ -1,6 +1,6 @@
 /** The two halves of a stream's flow control (PROTOCOL.md, section 3). */
 import { MsbError } from "../errors.js";
-import { type Channel, encodeFrame, FrameType, protocolError } from "./frame.js";
+import { Channel, encodeFrame, FrameType, protocolError } from "./frame.js";
 import { STREAM_WINDOW_BYTES } from "./messages.js";
 
 /** Data frames of the host carry at most this much, so that streams take turns. */
@@ -94,12 +94,18 @@ export class InboundFlow implements AsyncIterable<OutputChunk> {
   }
 }
 
+/** Bytes on their way to the guest, of one channel. */
+interface InputPiece {
+  readonly channel: Channel;
+  readonly data: Buffer;
+}
+
 /**
- * Bytes to the guest. Keeps what the guest has not consumed yet, so that a new connection can go on.
+ * Bytes to the guest, over all channels of the stream. Keeps what the guest has not consumed yet, so that a new connection can go on.
  */
 export class OutboundFlow {
   // #pending[0] begins at #base; bytes up to #sent have been written to the connection.
-  readonly #pending: Buffer[] = [];
+  readonly #pending: InputPiece[] = [];
   #base: number;
   #sent: number;
   #end: number;
@@ -120,16 +126,19 @@ export class OutboundFlow {
   }
 
   /** Queues bytes; resolves when the last of them has been sent. */
-  async write(data: Uint8Array): Promise<void> {
+  async write(data: Uint8Array, channel: Channel = Channel.input): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#ended) {
+    if (this.#ended && channel === Channel.input) {
       throw new MsbError(
         "MSB_ERR_INVALID_ARGUMENT",
         "This stream was ended; nothing can be written to it.",
       );
     }
     if (data.length === 0) return;
-    this.#pending.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    this.#pending.push({
+      channel,
+      data: Buffer.from(data.buffer, data.byteOffset, data.byteLength),
+    });
     this.#end += data.length;
     this.flush();
     if (this.#sent >= this.#end) return;
@@ -181,12 +190,12 @@ export class OutboundFlow {
 
   #release(consumed: number): void {
     while (this.#pending.length > 0) {
-      const first = this.#pending[0] as Buffer;
-      if (this.#base + first.length > consumed) {
-        this.#pending[0] = first.subarray(consumed - this.#base);
+      const { channel, data } = this.#pending[0] as InputPiece;
+      if (this.#base + data.length > consumed) {
+        this.#pending[0] = { channel, data: data.subarray(consumed - this.#base) };
         break;
       }
-      this.#base += first.length;
+      this.#base += data.length;
       this.#pending.shift();
     }
     this.#base = consumed;
@@ -196,9 +205,10 @@ export class OutboundFlow {
   flush(): void {
     if (this.#failure !== undefined || this.#paused) return;
     while (this.#sent < Math.min(this.#end, this.#limit)) {
-      const piece = this.#pieceAt(this.#sent, Math.min(this.#end, this.#limit) - this.#sent);
-      if (!this.send(encodeFrame(FrameType.data, this.stream, piece))) return;
-      this.#sent += piece.length;
+      const credit = Math.min(this.#end, this.#limit) - this.#sent;
+      const { channel, data } = this.#pieceAt(this.#sent, credit);
+      if (!this.send(encodeFrame(FrameType.data, this.stream, data, { channel }))) return;
+      this.#sent += data.length;
     }
     if (this.#ended && !this.#endSent && this.#sent === this.#end) {
       const frame = encodeFrame(FrameType.data, this.stream, Buffer.alloc(0), { end: true });
@@ -210,14 +220,15 @@ export class OutboundFlow {
     for (const waiter of ready) waiter.resolve();
   }
 
-  #pieceAt(offset: number, maxBytes: number): Buffer {
+  #pieceAt(offset: number, maxBytes: number): InputPiece {
     let start = this.#base;
-    for (const buffer of this.#pending) {
-      if (offset < start + buffer.length) {
+    for (const { channel, data } of this.#pending) {
+      if (offset < start + data.length) {
         const from = offset - start;
-        return buffer.subarray(from, from + Math.min(maxBytes, MAX_DATA_BYTES));
+        const until = from + Math.min(maxBytes, MAX_DATA_BYTES);
+        return { channel, data: data.subarray(from, until) };
       }
-      start += buffer.length;
+      start += data.length;
     }
     throw new MsbError(
       "MSB_ERR_INTERNAL",

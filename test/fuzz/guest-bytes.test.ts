@@ -31,7 +31,7 @@ const SEEDS: readonly Buffer[] = [
     id: 1,
     type: "ok",
     pid: 9,
-    generation: 1,
+    generation: 2,
     agentVersion: "x",
     state: "new",
     uptimeMs: 1,

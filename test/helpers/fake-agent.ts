@@ -35,7 +35,7 @@ export class FakeAgent {
   /** Zero bytes that came before the first frame of the present connection. */
   paddingBytes = 0;
   hello: Record<string, unknown> = {
-    generation: 1,
+    generation: 2,
     agentVersion: "fake",
     state: "new",
     uptimeMs: 1,

@@ -51,7 +51,7 @@ OwnedFrame Expected(const Json &fixture) {
   return {type == "control" ? FrameType::kControl
           : type == "data"  ? FrameType::kData
                             : FrameType::kCredit,
-          static_cast<Channel>(frame.GetInt("channel", 0, 2).value()),
+          static_cast<Channel>(frame.GetInt("channel", 0, 3).value()),
           frame.GetBool("end").value(),
           static_cast<uint32_t>(frame.GetInt("stream", 0, kMaxStream).value()),
           payload.Find("utf8") != nullptr ? payload.GetString("utf8").value()

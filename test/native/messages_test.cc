@@ -51,6 +51,18 @@ TEST(ExecStartIsRead) {
   EXPECT(least.ok() && least.value().cwd == "/" && !least.value().has_stdin);
 }
 
+TEST(ExecStartSaysWhereTheControlChannelIs) {
+  const StatusOr<ExecStartRequest> start = ParseExecStart(Parsed(
+      R"({"argv":["x"],"env":["MSB_CONTROL_FD=9","A=1"],"control":true})"));
+  EXPECT(start.ok());
+  if (!start.ok())
+    return;
+  const ExecStartRequest &request = start.value();
+  EXPECT(request.has_control && !request.has_stdin);
+  EXPECT((request.env ==
+          std::vector<std::string>{"A=1", "MSB_CONTROL_FD=3"}));
+}
+
 TEST(ExecStartNamesTheBadField) {
   const struct {
     const char *text;
@@ -58,6 +70,7 @@ TEST(ExecStartNamesTheBadField) {
   } cases[] = {
       {R"({})", "argv"},
       {R"({"argv":[]})", "argv"},
+      {R"({"argv":["x"],"control":1})", "control"},
       {R"({"argv":[""]})", "argv"},
       {R"({"argv":["a\u0000"]})", "argv"},
       {R"({"argv":["a"],"env":["=x"]})", "env"},
