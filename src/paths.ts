@@ -16,6 +16,12 @@ export interface MsbPaths {
   /** One folder a microVM: sockets and private disks. */
   readonly vmDir: (vmId: string) => string;
   readonly vmRoot: string;
+  /** Held by the one server of this MSB_HOME. */
+  readonly serverLock: string;
+  /** Which process that is and where it listens. */
+  readonly serverFile: string;
+  /** `generation` 0 is written to; higher ones are older. */
+  readonly serverLog: (generation: number) => string;
   /** What the user set for good: registries, aliases. */
   readonly settingsFile: string;
   /** The image store: blobs by digest, tags, pins of what is under way. */
@@ -67,6 +73,10 @@ export function msbPaths(
     verdictFile: join(root, "hypervisor.json"),
     vmRoot,
     vmDir: (vmId) => join(vmRoot, vmId),
+    serverLock: join(root, "server.lock"),
+    serverFile: join(root, "server.json"),
+    serverLog: (generation) =>
+      join(root, generation === 0 ? "server.log" : `server.log.${generation}`),
     settingsFile: join(root, "settings.json"),
     imageRoot,
     imageBlobRoot,

@@ -2,7 +2,7 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { MsbError } from "../errors.js";
-import { isAlive } from "../util/pid.js";
+import { isSameProcess, startTime } from "../util/pid.js";
 
 /** Names the supervisor, so that a folder that was left behind can be told from one in use. */
 const PID_FILE = "vmm.pid";
@@ -49,13 +49,6 @@ async function isInUse(folder: string): Promise<boolean> {
     const info = await stat(folder).catch(() => undefined);
     return info !== undefined && Date.now() - info.mtimeMs < CLAIM_MS;
   }
-  const [pid, started] = text.trim().split(" ");
-  return isAlive(Number(pid)) && (await startTime(Number(pid))) === started;
-}
-
-/** Tells a process from a later one with the same number; `-` where the system does not say. */
-async function startTime(pid: number): Promise<string> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  // Field 22 of proc_pid_stat(5); the name in parentheses may hold spaces.
-  return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? "-";
+  const [pid, started = ""] = text.trim().split(" ");
+  return isSameProcess(Number(pid), started);
 }
