@@ -18,6 +18,11 @@ export interface MsbPaths {
   readonly vmRoot: string;
   /** What the user set for good: registries, aliases. */
   readonly settingsFile: string;
+  /** The secret that API keys are signed with. */
+  readonly serverKeyFile: string;
+  /** One file for each API key that was taken back. */
+  readonly revokedKey: (keyId: string) => string;
+  readonly revokedKeyRoot: string;
   /** The image store: blobs by digest, tags, pins of what is under way. */
   readonly imageRoot: string;
   /** `algorithm` and `hex` are the halves of a digest. */
@@ -57,6 +62,7 @@ export function msbPaths(
   const imageTagRoot = join(imageRoot, "tags");
   const imagePinRoot = join(imageRoot, "pins");
   const imageDiskRoot = join(imageRoot, "disks");
+  const revokedKeyRoot = join(root, "revoked-keys");
   return {
     home: root,
     runtimeRoot,
@@ -68,6 +74,9 @@ export function msbPaths(
     vmRoot,
     vmDir: (vmId) => join(vmRoot, vmId),
     settingsFile: join(root, "settings.json"),
+    serverKeyFile: join(root, "server.key"),
+    revokedKeyRoot,
+    revokedKey: (keyId) => join(revokedKeyRoot, keyId),
     imageRoot,
     imageBlobRoot,
     imageBlobFolder: (algorithm) => join(imageBlobRoot, algorithm),
