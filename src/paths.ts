@@ -24,6 +24,11 @@ export interface MsbPaths {
   readonly serverLog: (generation: number) => string;
   /** What the user set for good: registries, aliases. */
   readonly settingsFile: string;
+  /** The secret that API keys are signed with. */
+  readonly serverKeyFile: string;
+  /** One file for each API key that was taken back. */
+  readonly revokedKey: (keyId: string) => string;
+  readonly revokedKeyRoot: string;
   /** The image store: blobs by digest, tags, pins of what is under way. */
   readonly imageRoot: string;
   /** `algorithm` and `hex` are the halves of a digest. */
@@ -63,6 +68,7 @@ export function msbPaths(
   const imageTagRoot = join(imageRoot, "tags");
   const imagePinRoot = join(imageRoot, "pins");
   const imageDiskRoot = join(imageRoot, "disks");
+  const revokedKeyRoot = join(root, "revoked-keys");
   return {
     home: root,
     runtimeRoot,
@@ -78,6 +84,9 @@ export function msbPaths(
     serverLog: (generation) =>
       join(root, generation === 0 ? "server.log" : `server.log.${generation}`),
     settingsFile: join(root, "settings.json"),
+    serverKeyFile: join(root, "server.key"),
+    revokedKeyRoot,
+    revokedKey: (keyId) => join(revokedKeyRoot, keyId),
     imageRoot,
     imageBlobRoot,
     imageBlobFolder: (algorithm) => join(imageBlobRoot, algorithm),
