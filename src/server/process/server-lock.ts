@@ -55,6 +55,12 @@ export async function serverEnds(paths: MsbPaths, signal: AbortSignal): Promise<
   await lock.release();
 }
 
+/** Throws MSB_ERR_SERVER_RUNNING (see ServerLock.acquire). */
+export async function requireNoServer(paths: MsbPaths): Promise<void> {
+  const found = await findServer(paths);
+  if (found.state !== "none") throw serverRunning(paths, found);
+}
+
 /** What a server says about itself when it begins. */
 export type ServerClaim = Pick<ServerProcess, "isDev" | "version" | "logFile" | "keyFile">;
 
