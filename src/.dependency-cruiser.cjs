@@ -55,6 +55,8 @@ module.exports = {
     allow("cli/", ["cli/", "oci/", "util/", "(paths|config|settings|errors)\\.ts$"]),
     // The commands of the server start it and look after its process; nothing else of the CLI knows it.
     allow("cli/commands/server/", ["server/(start|auth|process)"]),
+    // Which server is started; tests start another one.
+    allow("cli/(main|service-host)\\.ts$", ["server/(start|process/serve)\\.ts$"]),
     allow("kernel/", ["kernel/", "agent/", "util/", "errors\\.ts$"]),
     allow("api/", ["api/", "(kernel/run-types|sandbox/service|errors)\\.ts$", "util/"]),
     allow("server/", [
@@ -65,6 +67,7 @@ module.exports = {
       "(kernel/run-types|sandbox/service|hypervisor/driver)\\.ts$",
       "(paths|config|errors)\\.ts$",
     ]),
+    allow("server/process/", ["native/file-lock\\.ts$"]),
     // The composition root: the only place that names concrete drivers, kernels and stores.
     allow("server/start", ["."]),
     allow("sandbox/", [

@@ -16,8 +16,19 @@ export interface MsbPaths {
   /** One folder a microVM: sockets and private disks. */
   readonly vmDir: (vmId: string) => string;
   readonly vmRoot: string;
+  /** Held by the one server of this MSB_HOME. */
+  readonly serverLock: string;
+  /** Which process that is and where it listens. */
+  readonly serverFile: string;
+  /** `generation` 0 is written to; higher ones are older. */
+  readonly serverLog: (generation: number) => string;
   /** What the user set for good: registries, aliases. */
   readonly settingsFile: string;
+  /** The secret that API keys are signed with. */
+  readonly serverKeyFile: string;
+  /** One file for each API key that was taken back. */
+  readonly revokedKey: (keyId: string) => string;
+  readonly revokedKeyRoot: string;
   /** The image store: blobs by digest, tags, pins of what is under way. */
   readonly imageRoot: string;
   /** `algorithm` and `hex` are the halves of a digest. */
@@ -57,6 +68,7 @@ export function msbPaths(
   const imageTagRoot = join(imageRoot, "tags");
   const imagePinRoot = join(imageRoot, "pins");
   const imageDiskRoot = join(imageRoot, "disks");
+  const revokedKeyRoot = join(root, "revoked-keys");
   return {
     home: root,
     runtimeRoot,
@@ -67,7 +79,14 @@ export function msbPaths(
     verdictFile: join(root, "hypervisor.json"),
     vmRoot,
     vmDir: (vmId) => join(vmRoot, vmId),
+    serverLock: join(root, "server.lock"),
+    serverFile: join(root, "server.json"),
+    serverLog: (generation) =>
+      join(root, generation === 0 ? "server.log" : `server.log.${generation}`),
     settingsFile: join(root, "settings.json"),
+    serverKeyFile: join(root, "server.key"),
+    revokedKeyRoot,
+    revokedKey: (keyId) => join(revokedKeyRoot, keyId),
     imageRoot,
     imageBlobRoot,
     imageBlobFolder: (algorithm) => join(imageBlobRoot, algorithm),

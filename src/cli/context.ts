@@ -2,6 +2,7 @@
 import type { Readable, Writable } from "node:stream";
 import type { Env } from "../config.js";
 import type { Images } from "../oci/images.js";
+import type { ServiceHost } from "./service-host.js";
 
 /** A stream that knows whether it is a terminal, as those of a process do. */
 export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
@@ -20,6 +21,8 @@ export interface CliContext {
   readonly now: () => number;
   /** Opened on first use, the same one afterwards. */
   readonly images: () => Promise<ImagesApi>;
+  /** For commands that serve. */
+  readonly service: ServiceHost;
   /** What was wrong and did not stop the work; told when the command has ended. */
   readonly warnings: readonly string[];
   /** Closes what was opened. */

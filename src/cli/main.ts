@@ -2,8 +2,11 @@
 /** `msb-ts`. */
 import { startCli } from "./start.js";
 
-// Help, usage errors and the version need no image store, so they do not wait for its modules.
-await startCli(process, async (opts) => {
-  const { Images } = await import("../oci/images.js");
-  return Images.open(opts);
+// Help, usage errors and the version need no image store and no server, so they do not wait for their modules.
+await startCli(process, {
+  images: async (opts) => {
+    const { Images } = await import("../oci/images.js");
+    return Images.open(opts);
+  },
+  server: () => import("../server/start.js"),
 });

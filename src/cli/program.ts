@@ -2,6 +2,7 @@
 import { bindCommands, CliCommand } from "./command.js";
 import { helpCommand } from "./commands/help.js";
 import { imageCommand } from "./commands/image/index.js";
+import { serverCommand } from "./commands/server/index.js";
 import type { CliContext } from "./context.js";
 import { packageVersion } from "./version.js";
 
@@ -17,8 +18,10 @@ export function buildProgram(ctx: CliContext): CliCommand {
     .description("Run code that you do not trust in real microVMs on your own machine.")
     .version(packageVersion(), "-V, --version", "print the version")
     .example("Fetch an image and make its disk", "msb-ts image pull python:3.12")
-    .example("See what is there", "msb-ts image ls");
+    .example("See what is there", "msb-ts image ls")
+    .example("Serve sandboxes on 127.0.0.1:5555", "msb-ts server start");
   program.addCommand(imageCommand(ctx));
+  program.addCommand(serverCommand(ctx));
   program.addCommand(helpCommand(program));
   program.addHelpText("after", () => `\nEnvironment:\n${environmentText()}`);
   bindCommands(program, ctx);

@@ -2,6 +2,7 @@
 import { CommanderError } from "commander";
 import type { CliContext } from "./context.js";
 import { reportErrors, reportWarnings, stopExitCode } from "./error-report.js";
+import { QuietExit } from "./exit.js";
 import { SeveralErrors } from "./for-each.js";
 import { flushed } from "./output.js";
 import { buildProgram } from "./program.js";
@@ -9,14 +10,15 @@ import { buildProgram } from "./program.js";
 /** Runs what `args` (without node and script) ask for. Never throws: what went wrong is on stderr and in the code. */
 export async function runCli(args: readonly string[], ctx: CliContext): Promise<number> {
   const errors: unknown[] = [];
+  let exitCode = 0;
   for (const step of [() => parse(args, ctx), () => ctx.close()]) {
     try {
       await step();
     } catch (error) {
-      errors.push(...(error instanceof SeveralErrors ? error.errors : [error]));
+      if (error instanceof QuietExit) exitCode = error.exitCode;
+      else errors.push(...(error instanceof SeveralErrors ? error.errors : [error]));
     }
   }
-  let exitCode = 0;
   await flushed(ctx.stdout);
   reportWarnings(ctx, { json: wantsJson(args) });
   if (errors.length > 0) {
@@ -25,7 +27,8 @@ export async function runCli(args: readonly string[], ctx: CliContext): Promise<
     exitCode = reportErrors(ctx, [ctx.signal.reason], { json: wantsJson(args) });
   }
   await flushed(ctx.stderr);
-  return stopExitCode(ctx.signal) ?? exitCode;
+  const isExpected = ctx.service.stopPolicy !== null && errors.length === 0;
+  return (isExpected ? undefined : stopExitCode(ctx.signal)) ?? exitCode;
 }
 
 async function parse(args: readonly string[], ctx: CliContext): Promise<void> {

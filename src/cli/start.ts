@@ -3,6 +3,7 @@ import { isMsbError, MsbError } from "../errors.js";
 import { type CliContext, type ImagesApi, isTerminal } from "./context.js";
 import { reportErrors, stopExitCode, stopReason } from "./error-report.js";
 import { runCli, wantsJson } from "./run.js";
+import { processServiceHost, type ServerModule, type ServiceHost } from "./service-host.js";
 
 const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** A clean-up that takes longer is announced. */
@@ -13,16 +14,23 @@ const MAX_CLEAN_UP_MS = 30_000;
 /** `onWarning` is told of what is wrong and does not stop the work. */
 export type OpenImages = (opts: { onWarning: (message: string) => void }) => Promise<ImagesApi>;
 
+/** What is heavy to load, and is loaded by the command that needs it. */
+export interface HeavyParts {
+  readonly images: OpenImages;
+  readonly server: () => Promise<ServerModule>;
+}
+
 /** Runs the command line of `host` and ends it with the command's exit code. */
-export async function startCli(host: NodeJS.Process, openImages: OpenImages): Promise<void> {
+export async function startCli(host: NodeJS.Process, parts: HeavyParts): Promise<void> {
   const args = host.argv.slice(2);
   const stop = new AbortController();
-  const ctx = processContext(host, stop.signal, openImages);
-  stopOnSignals(host, stop);
+  const service = processServiceHost(host, parts.server, stop);
+  const ctx = processContext(host, stop.signal, parts.images, service);
+  stopOnSignals(host, stop, service);
   stopOnLostOutput(host, stop);
   const fail = (error: unknown): never =>
     host.exit(reportErrors(ctx, [error], { json: wantsJson(args) }));
-  boundCleanUp(host, ctx.signal, fail);
+  boundCleanUp(host, ctx.signal, service, fail);
   host.on("uncaughtException", fail);
   // With nothing left to wait for, node would end without a word.
   host.once("beforeExit", () => fail(new Error("The command waits for what cannot happen")));
@@ -33,6 +41,7 @@ function processContext(
   host: NodeJS.Process,
   signal: AbortSignal,
   openImages: OpenImages,
+  service: ServiceHost,
 ): CliContext {
   let opened: Promise<ImagesApi> | undefined;
   const warnings: string[] = [];
@@ -52,6 +61,7 @@ function processContext(
     signal,
     now: Date.now,
     images: () => (opened ??= openImages({ onWarning })),
+    service,
     warnings,
     close: async () => {
       // Who asked for what could not be opened has heard of it.
@@ -62,9 +72,10 @@ function processContext(
 }
 
 /** The first signal asks the command to end, the second does not ask. */
-function stopOnSignals(host: NodeJS.Process, stop: AbortController): void {
+function stopOnSignals(host: NodeJS.Process, stop: AbortController, service: ServiceHost): void {
   for (const name of STOP_SIGNALS) {
     host.on(name, () => {
+      if (name === "SIGHUP" && service.stopPolicy?.endsWithTerminal === false) return;
       if (stop.signal.aborted) host.exit(stopExitCode(AbortSignal.abort(stopReason(name))));
       stop.abort(stopReason(name));
     });
@@ -75,6 +86,7 @@ function stopOnSignals(host: NodeJS.Process, stop: AbortController): void {
 function boundCleanUp(
   host: NodeJS.Process,
   signal: AbortSignal,
+  service: ServiceHost,
   fail: (error: unknown) => never,
 ): void {
   const announce = (): void => {
@@ -82,7 +94,8 @@ function boundCleanUp(
   };
   signal.addEventListener("abort", () => {
     setTimeout(announce, QUIET_CLEAN_UP_MS).unref();
-    setTimeout(() => fail(signal.reason), MAX_CLEAN_UP_MS).unref();
+    const limitMs = service.stopPolicy?.maxCleanUpMs ?? MAX_CLEAN_UP_MS;
+    setTimeout(() => fail(signal.reason), limitMs).unref();
   });
 }
 

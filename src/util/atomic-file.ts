@@ -1,6 +1,6 @@
 /** Files that are either whole or not there: made under another name, synced, then renamed. */
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { isAlive } from "./pid.js";
@@ -49,6 +49,33 @@ export async function writeFileAtomic(
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await replaceFile(path, (file) => file.writeFile(content), opts);
+}
+
+/**
+ * Writes `content` to `path` unless there is something, which is left as it is: false then. Of several who try at
+ * once one succeeds, and whoever reads the file finds it whole. Makes the folder if it is missing.
+ */
+export async function createFileAtomic(
+  path: string,
+  content: string | Uint8Array,
+  opts: { mode?: number } = {},
+): Promise<boolean> {
+  await mkdir(dirname(path), { recursive: true });
+  const tempPath = join(dirname(path), tempName(`.${basename(path)}`));
+  const file = await open(tempPath, "wx", opts.mode ?? 0o644);
+  try {
+    await file.writeFile(content);
+    await file.sync();
+    await link(tempPath, path);
+    await syncFolder(dirname(path));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  } finally {
+    await file.close();
+    await rm(tempPath, { force: true });
+  }
 }
 
 /** Renames within one file system and makes the new name durable. */

@@ -1,7 +1,8 @@
 /** The only place that starts host processes (microVMs start in the addon). */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { constants } from "node:fs";
-import { access } from "node:fs/promises";
+import { access, open } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { MsbError } from "../errors.js";
@@ -199,6 +200,60 @@ function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
     process.kill(-pid, signal);
   } catch {
     // All of it has ended.
+  }
+}
+
+export interface BackgroundProcess {
+  readonly pid: number;
+  /** The first message it sends to its parent; undefined when it ends without one. */
+  readonly firstMessage: Promise<unknown>;
+  /** Resolves when it has ended. */
+  readonly exited: Promise<void>;
+  kill(signal: NodeJS.Signals): void;
+  /** This process may end without it, and it without this one. */
+  letGo(): void;
+}
+
+/**
+ * Starts a program in a session of its own, without a terminal, in the folder `/`. It reads nothing, what it writes to
+ * standard error is added to the file `stderrPath`, and it has a channel to tell this process (`process.send` in
+ * Node.js), which it finds closed when this process ends. Throws MSB_ERR_TOOL_MISSING.
+ */
+export async function startInBackground(
+  path: string,
+  args: readonly string[],
+  opts: { readonly env: NodeJS.ProcessEnv; readonly stderrPath: string },
+): Promise<BackgroundProcess> {
+  const stderr = await open(opts.stderrPath, "a", 0o600);
+  try {
+    const child = spawn(path, args, {
+      cwd: "/",
+      env: opts.env,
+      detached: true,
+      stdio: ["ignore", "ignore", stderr.fd, "ipc"],
+    });
+    const exited = once(child, "exit").then(() => {});
+    exited.catch(() => {});
+    const firstMessage = new Promise<unknown>((resolve) => {
+      child.once("message", resolve);
+      // Messages that came before are heard before.
+      child.once("disconnect", () => resolve(undefined));
+    });
+    await once(child, "spawn").catch((error: Error) => {
+      throw startError(path, error);
+    });
+    return {
+      pid: child.pid!,
+      firstMessage,
+      exited,
+      kill: (signal) => void child.kill(signal),
+      letGo: () => {
+        if (child.connected) child.disconnect();
+        child.unref();
+      },
+    };
+  } finally {
+    await stderr.close();
   }
 }
 

@@ -2,6 +2,7 @@
 import { PassThrough, Readable, Writable } from "node:stream";
 import type { CliContext, InputStream, OutputStream } from "../../src/cli/context.js";
 import { runCli } from "../../src/cli/run.js";
+import type { ServerModule, ServiceHost, StopPolicy } from "../../src/cli/service-host.js";
 import { FakeImages } from "./fake-images.js";
 
 /** "Now" of every command line that runs here. */
@@ -18,6 +19,8 @@ export interface CliOpts {
   readonly openError?: unknown;
   readonly now?: () => number;
   readonly warnings?: readonly string[];
+  /** What `server start` starts. */
+  readonly server?: ServerModule["startServer"];
 }
 
 export interface CliResult {
@@ -68,10 +71,30 @@ export function testContext(opts: CliOpts = {}): TestContext {
     now: opts.now ?? (() => NOW_MS),
     images: () =>
       opts.openError === undefined ? Promise.resolve(images) : Promise.reject(opts.openError),
+    service: fakeServiceHost(opts.server),
     warnings: opts.warnings ?? [],
     close: () => images[Symbol.asyncDispose](),
   };
   return { ctx, images, stdout, stderr };
+}
+
+function fakeServiceHost(startServer: CliOpts["server"]): ServiceHost {
+  let stopPolicy: StopPolicy | null = null;
+  return {
+    command: [process.execPath],
+    server: async () => {
+      if (startServer === undefined) throw new Error("this test has no server to start");
+      return { startServer };
+    },
+    get stopPolicy() {
+      return stopPolicy;
+    },
+    expectStop: (policy) => {
+      stopPolicy = policy;
+    },
+    onCrash: () => {},
+    parent: () => null,
+  };
 }
 
 export async function cli(args: readonly string[], opts: CliOpts = {}): Promise<CliResult> {

@@ -5,6 +5,7 @@
  * `rests` waits for nothing.
  */
 import { startCli } from "../../dist/cli/start.js";
+import { fakeServer } from "./fake-server.mjs";
 
 const MIB = 1024 ** 2;
 const STEPS = 4;
@@ -70,7 +71,7 @@ async function pullUntilStopped(onProgress, signal) {
   throw signal.reason;
 }
 
-await startCli(process, async ({ onWarning }) => ({
+const images = async ({ onWarning }) => ({
   pull: (_name, { onProgress, signal }) =>
     process.env.FAKE_IMAGES === "pull"
       ? pullInSteps(onProgress)
@@ -104,4 +105,6 @@ await startCli(process, async ({ onWarning }) => ({
     }
   },
   [Symbol.asyncDispose]: async () => {},
-}));
+});
+
+await startCli(process, { images, server: async () => fakeServer });

@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import {
+  createFileAtomic,
   replaceFile,
   sweepTemp,
   tempName,
@@ -18,6 +19,18 @@ test("a file is replaced whole, with its mode, in a folder that is made", async 
   expect(await readFile(path, "utf8")).toBe("two");
   expect((await stat(path)).mode & 0o777).toBe(0o600);
   expect(await readdir(join(path, ".."))).toEqual(["file"]);
+});
+
+test("a file is created once, whole, by one of those who try, and never replaced", async () => {
+  const path = join(await tempDir(), "a", "file");
+  const made = await Promise.all(
+    ["0", "1", "2", "3"].map((text) => createFileAtomic(path, text, { mode: 0o600 })),
+  );
+  expect(made.filter(Boolean)).toHaveLength(1);
+  expect(await readFile(path, "utf8")).toBe(String(made.indexOf(true)));
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+  expect(await readdir(join(path, ".."))).toEqual(["file"]);
+  await expect(createFileAtomic(join(path, "below"), "x")).rejects.toThrow(/EEXIST|ENOTDIR/);
 });
 
 test("a failed write leaves the old file and nothing else", async () => {
