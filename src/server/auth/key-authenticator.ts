@@ -37,7 +37,8 @@ export class KeyAuthenticator implements Authenticator {
     try {
       return await this.#principalOf(value);
     } catch (error) {
-      if (isMsbError(error, "MSB_ERR_UNAUTHENTICATED")) await this.#failureLimit.count(remoteAddress);
+      if (isMsbError(error, "MSB_ERR_UNAUTHENTICATED"))
+        await this.#failureLimit.count(remoteAddress);
       throw error;
     }
   }

@@ -61,7 +61,10 @@ export class ServerKey {
 
   static async of(path: string, secret: Uint8Array): Promise<ServerKey> {
     checkSecret(path, secret);
-    const hmacKey = await webcrypto.subtle.importKey("raw", secret, HMAC, false, ["sign", "verify"]);
+    const hmacKey = await webcrypto.subtle.importKey("raw", secret, HMAC, false, [
+      "sign",
+      "verify",
+    ]);
     const endsInLineFeed = secret.at(-1) === 0x0a;
     const notice = endsInLineFeed
       ? `The server key in ${path} ends in a line feed, which is part of the key: keys of a server that was ` +
