@@ -1,6 +1,5 @@
 /** Every request has a principal, or is refused. */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { isMsbError } from "../../errors.js";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ANY_NAMESPACE, type Authenticator, type Principal } from "../auth/authenticator.js";
 
 declare module "fastify" {
@@ -30,34 +29,23 @@ const NOBODY: Principal = Object.freeze({ namespace: "", keyId: null });
 export async function authPlugin(app: FastifyInstance, opts: AuthPluginOpts): Promise<void> {
   const { authenticator } = opts;
   app.decorateRequest("principal", null as unknown as Principal);
-  app.addHook("onRequest", async (request, reply) => {
+  app.addHook("onRequest", async (request) => {
     if (authenticator === null) request.principal = ANYBODY;
     else if (request.routeOptions.config.public === true) request.principal = NOBODY;
-    else request.principal = await authenticated(authenticator, request, reply);
+    else request.principal = await authenticated(authenticator, request);
   });
 }
 
 // Its hook and its decorator are for the whole application, not for a part of its own.
 Object.assign(authPlugin, { [Symbol.for("skip-override")]: true });
 
-async function authenticated(
-  authenticator: Authenticator,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<Principal> {
+function authenticated(authenticator: Authenticator, request: FastifyRequest): Promise<Principal> {
   const { authorization, "proxy-authorization": proxyAuthorization } = request.headers;
-  try {
-    return await authenticator.authenticate(
-      {
-        ...(authorization === undefined ? {} : { authorization }),
-        ...(proxyAuthorization === undefined ? {} : { proxyAuthorization }),
-      },
-      request.ip,
-    );
-  } catch (error) {
-    if (isMsbError(error, "MSB_ERR_UNAUTHENTICATED")) reply.header("www-authenticate", "Bearer");
-    const retryAfter = isMsbError(error) ? error.details["retryAfterSeconds"] : undefined;
-    if (typeof retryAfter === "number") reply.header("retry-after", retryAfter);
-    throw error;
-  }
+  return authenticator.authenticate(
+    {
+      ...(authorization === undefined ? {} : { authorization }),
+      ...(proxyAuthorization === undefined ? {} : { proxyAuthorization }),
+    },
+    request.ip,
+  );
 }
