@@ -84,6 +84,7 @@
             "native/base/frame.cc",
             "native/base/fd_util.cc",
             "native/base/process_identity.cc",
+            "native/vmm/boot_report.cc",
             "native/agent/encoding.cc",
             "native/agent/messages.cc",
             "native/agent/input_window.cc",

@@ -1,6 +1,7 @@
 /** One msb-vmm: starts it or takes it over, follows its report and the guest's console, ends it. */
+import { constants } from "node:os";
 import { MsbError } from "../errors.js";
-import type { MicroVmHandle, NativeBinding } from "../native/binding.js";
+import type { MicroVmHandle, NativeBinding, NativeError } from "../native/binding.js";
 import { deferred, settlesWithin, throwIfAborted } from "../util/async.js";
 import type { MsbPaths } from "../paths.js";
 import { ConsoleFollower } from "./console-follower.js";
@@ -9,6 +10,7 @@ import { vmExitError } from "./exit-error.js";
 import { vmDisks } from "./vm-disks.js";
 import {
   claimVmFolder,
+  type ProcessIdentity,
   recordSupervisor,
   removeVmFolder,
   supervisorOf,
@@ -97,14 +99,14 @@ export class VmProcess implements MicroVm {
 
   /**
    * Takes over the VM `id` that another process has started. One that is gone leaves its folder until
-   * then: how it ended is read from there, and the folder is removed.
+   * then: how it ended is read from there, and the folder is removed. Throws MSB_ERR_PLATFORM_UNSUPPORTED on a
+   * system that cannot watch other processes.
    */
   static async adopt(native: NativeBinding, id: string, paths: MsbPaths): Promise<AdoptedVm> {
     const folder = paths.vmDir(id);
     const { reportFile } = vmFiles(folder);
     const supervisor = await supervisorOf(folder);
-    const handle =
-      supervisor === undefined ? null : native.watchMicroVm(supervisor.pid, supervisor.startTime);
+    const handle = supervisor === undefined ? null : watchSupervisor(native, id, supervisor);
     // After the look at the process: what is gone has written all it will.
     const report = await VmmReport.read(reportFile);
     if (handle !== null) {
@@ -239,6 +241,25 @@ function supervisorConfig(config: VmConfig, opts: VmProcessOpts): string {
     disks: vmDisks(config),
     ...opts.machine,
   });
+}
+
+function watchSupervisor(
+  native: NativeBinding,
+  id: string,
+  { pid, startTime }: ProcessIdentity,
+): MicroVmHandle | null {
+  try {
+    return native.watchMicroVm(pid, startTime);
+  } catch (cause) {
+    const { message, errno, operation } = cause as NativeError;
+    const isMissing = errno === constants.errno.ENOSYS;
+    throw new MsbError(
+      isMissing ? "MSB_ERR_PLATFORM_UNSUPPORTED" : "MSB_ERR_INTERNAL",
+      `The supervisor of the microVM ${id} (process ${pid}) cannot be watched: ${operation}: ${message}.` +
+        (isMissing ? " This needs Linux 5.3 or later." : ""),
+      { cause, details: { id, pid, errno: errno ?? null } },
+    );
+  }
 }
 
 function startError(vm: Pick<MicroVm, "id" | "driver">, step: string, cause: unknown): MsbError {
