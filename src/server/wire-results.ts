@@ -79,27 +79,31 @@ export function replResult(
   timeoutS: number,
 ): ReplResult {
   const lines = new OutputLines();
-  let status: ReplResult["status"] = "success";
+  let end: RunEnd | undefined;
   for (const event of events) {
     if (event.type === "stdout" || event.type === "stderr") lines.push(event.type, event.text);
     // The interactive interpreter would echo it.
     if (event.type === "result" && event.result.text !== undefined) {
       lines.push("stdout", `${event.result.text}\n`);
     }
-    if (event.type === "end") {
-      status = event.status;
-      for (const line of endLines(event, timeoutS)) lines.push("stderr", line);
-    }
+    if (event.type === "end") end = event;
   }
-  return { status, language, output: lines.end() };
+  const notes = end === undefined ? [] : endNotes(end, timeoutS);
+  return {
+    status: end?.status ?? "error",
+    language,
+    output: [...lines.end(), ...notes.map((text) => ({ stream: "stderr" as const, text }))],
+  };
 }
 
+type RunEnd = Extract<RunEvent, { type: "end" }>;
+
 /** What the code cannot have said itself about its end. */
-function endLines(end: Extract<RunEvent, { type: "end" }>, timeoutS: number): string[] {
-  const lines: string[] = [];
-  if (end.reason === "timeout") lines.push(`Error: Execution timed out after ${timeoutS} seconds`);
-  if (end.reason === "interrupted") lines.push("Error: Execution was interrupted");
-  if (end.reason === "died") lines.push("Error: The interpreter ended while it ran the code");
-  if (end.stateLost) lines.push("Error: A new interpreter was started; all its state was lost");
-  return lines.map((line) => `${line}\n`);
+function endNotes(end: RunEnd, timeoutS: number): string[] {
+  const notes: string[] = [];
+  if (end.reason === "timeout") notes.push(`Error: Execution timed out after ${timeoutS} seconds`);
+  if (end.reason === "interrupted") notes.push("Error: Execution was interrupted");
+  if (end.reason === "died") notes.push("Error: The interpreter ended while it ran the code");
+  if (end.stateLost) notes.push("Error: A new interpreter was started; all its state was lost");
+  return notes;
 }

@@ -6,6 +6,8 @@ import { isKeyId, newKeyId } from "./key-id.js";
 import type { ServerKey } from "./server-key.js";
 
 const PREFIX = "msb_";
+/** Exactly so: decoders of base64url pass over spaces, and a key shall have one spelling. */
+const KEY = /^msb_[\w-]+\.[\w-]+\.[\w-]+$/;
 /** A key of ours has 270 characters and its namespace. */
 const MAX_KEY_LENGTH = 4096;
 /** Clocks of two hosts may differ by so much. */
@@ -65,7 +67,7 @@ export async function verifyApiKey(
   key: string,
   opts: { readonly now?: Date } = {},
 ): Promise<VerifiedKey> {
-  if (!looksLikeApiKey(key) || key.length > MAX_KEY_LENGTH) throw invalidToken("malformed");
+  if (key.length > MAX_KEY_LENGTH || !KEY.test(key)) throw invalidToken("malformed");
   const verified = await jwtVerify(key.slice(PREFIX.length), serverKey.hmacKey, {
     algorithms: ["HS256"],
     requiredClaims: ["exp", "iat", "namespace"],

@@ -29,19 +29,17 @@ export async function readMetrics(
   const found = sandboxes
     .list(isAll ? {} : { namespace })
     .filter((info) => name === null || info.name === name);
-  const all: SandboxMetrics[] = Array(found.length);
+  const all: (SandboxMetrics | undefined)[] = [];
   await forEachBounded(
     found.entries(),
     { limit: MAX_ASKED, signal, what: "Reading metrics" },
     async ([index, key], stop) => {
-      const metrics = await sandboxes.metrics(key, { signal: stop }).catch((error: unknown) => {
+      all[index] = await sandboxes.metrics(key, { signal: stop }).catch((error: unknown) => {
         // Removed since it was listed.
         if (isMsbError(error, "MSB_ERR_SANDBOX_NOT_FOUND")) return undefined;
         throw error;
       });
-      if (metrics !== undefined) all[index] = metrics;
     },
   );
-  // Without the gaps of what is gone.
-  return all.filter(() => true);
+  return all.filter((metrics) => metrics !== undefined);
 }
