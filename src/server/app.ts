@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import fastify, { type FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance, LogController } from "fastify";
 import { MsbError } from "../errors.js";
 import type { App, ServerContext } from "./context.js";
 import type { AppDeps } from "./deps.js";
@@ -63,8 +63,10 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
 function createServer({ logger, config }: AppDeps): App {
   const app = fastify({
     loggerInstance: logger,
-    disableRequestLogging: true,
-    requestIdLogLabel: "requestId",
+    logController: new LogController({
+      disableRequestLogging: true,
+      requestIdLogLabel: "requestId",
+    }),
     genReqId: requestId,
     rewriteUrl: ({ url = "/" }) => singleSlashes(url),
     bodyLimit: config.maxBodyBytes,
@@ -90,7 +92,6 @@ function requestId({ headers }: IncomingMessage): string {
 
 /** `//api/v1/rpc` is what clients ask for whose server address ends with a slash. */
 function singleSlashes(url: string): string {
-  if (!url.startsWith("//") && !url.includes("//")) return url;
   const query = url.indexOf("?");
   const path = query === -1 ? url : url.slice(0, query);
   return path.startsWith("/") ? path.replaceAll(/\/{2,}/g, "/") + url.slice(path.length) : url;

@@ -15,19 +15,20 @@ export interface TextLine {
 export class OutputLines {
   readonly #lines: TextLine[] = [];
   readonly #unfinished = { stdout: new UnfinishedLine(), stderr: new UnfinishedLine() };
-  /** Whose unfinished line is older. */
-  readonly #order: TextLine["stream"][] = [];
+  /** By the age of their unfinished lines. */
+  #order: TextLine["stream"][] = [];
 
   push(stream: TextLine["stream"], piece: Uint8Array | string): void {
     const complete = this.#unfinished[stream].push(piece);
     for (const text of complete) this.#lines.push({ stream, text });
-    if (complete.length > 0 && this.#order[0] === stream) this.#order.shift();
+    // What is left of it began now.
+    if (complete.length > 0) this.#order = this.#order.filter((one) => one !== stream);
     if (!this.#order.includes(stream)) this.#order.push(stream);
   }
 
   /** All lines; nothing can be pushed after it. */
   finish(): readonly TextLine[] {
-    for (const stream of this.#order.splice(0)) {
+    for (const stream of this.#order) {
       const text = this.#unfinished[stream].end();
       if (text !== null) this.#lines.push({ stream, text });
     }
