@@ -10,7 +10,7 @@ import { acceptJsonOnly } from "./json-body.js";
 import { logRequests } from "./logging.js";
 import { ServerMetrics } from "./metrics.js";
 import { allowOrigins } from "./plugins/cors.js";
-import { handleErrors } from "./plugins/errors.js";
+import { handleErrors, sendError } from "./plugins/errors.js";
 import { describeApi } from "./plugins/openapi.js";
 import { handleUnknownRoutes } from "./plugins/unknown-routes.js";
 import { contextRoutes } from "./routes/contexts.js";
@@ -68,6 +68,8 @@ function createServer({ logger, config }: AppDeps): App {
       requestIdLogLabel: "requestId",
     }),
     genReqId: requestId,
+    // Of addresses that cannot be read, before there is a route and its hooks.
+    frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
     rewriteUrl: ({ url = "/" }) => singleSlashes(url),
     bodyLimit: config.maxBodyBytes,
     requestTimeout: RECEIVE_TIMEOUT_MS,

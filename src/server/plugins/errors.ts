@@ -17,12 +17,19 @@ const FASTIFY_CODES: Readonly<Record<string, ErrorCode>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: "MSB_ERR_UNSUPPORTED_MEDIA_TYPE",
 };
 
-/** Answers with the one error body; routes with a shape of their own set a handler in front of this. */
+/** Routes with a shape of their own set a handler in front of this. */
 export function handleErrors(app: FastifyInstance): void {
-  app.setErrorHandler((thrown: FastifyError, request, reply) => {
-    const error = publicError(thrown, request);
-    return sendStatus(reply, error).send(errorBody(error, request.id));
-  });
+  app.setErrorHandler(sendError);
+}
+
+/** Answers with the one error body. */
+export function sendError(
+  thrown: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const error = publicError(thrown, request);
+  return sendStatus(reply, error).send(errorBody(error, request.id));
 }
 
 /** Sets the status of an error and the headers that go with it. */

@@ -46,7 +46,9 @@ export function logRoutes(app: App, { sandboxes, closing }: ServerContext): void
       if (!follow && !accepts(headers.accept, SSE_TYPE)) {
         return collect(newer(sandboxes.logs(key, { sources, signal: gone }), after));
       }
-      return sendStream(reply, followed(gone), { format: "sse", gone, closing });
+      // Whether it is there is asked at once; for what happens next there may be long to wait.
+      sandboxes.get(key);
+      return sendStream(reply, followed(gone), { format: "sse", gone, closing, firstRecordMs: 0 });
 
       async function* followed(client: AbortSignal): AsyncGenerator<StreamRecord> {
         using either = new LinkedAbort(client, closing);

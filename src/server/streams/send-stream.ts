@@ -15,7 +15,6 @@ import {
 
 /** Proxies close what is silent for longer. */
 const HEARTBEAT_MS = 15_000;
-/** So long an error can still be an HTTP status; then the client is told that the answer has begun. */
 const FIRST_RECORD_MS = 1_000;
 
 export interface SendStreamOpts {
@@ -24,6 +23,8 @@ export interface SendStreamOpts {
   readonly gone: AbortSignal;
   /** The server is about to close; the stream then ends as if its source had. */
   readonly closing?: AbortSignal;
+  /** So long an error can still be an HTTP status; then the client is told that the answer has begun. Default 1 s. */
+  readonly firstRecordMs?: number;
   readonly onAbandoned?: WatchOpts<StreamRecord>["onAbandoned"];
 }
 
@@ -38,7 +39,7 @@ export async function sendStream(
 ): Promise<FastifyReply> {
   const { format, onAbandoned } = opts;
   const stop = new LinkedAbort(opts.gone, opts.closing);
-  const records = watchedIterator(await started(source), {
+  const records = watchedIterator(await started(source, opts.firstRecordMs ?? FIRST_RECORD_MS), {
     idleMs: HEARTBEAT_MS,
     signal: stop.signal,
     ...(onAbandoned === undefined ? {} : { onAbandoned }),
@@ -63,14 +64,14 @@ export async function sendStream(
 }
 
 /** The source from its first record on; waits for that a moment, for the error that may come instead. */
-async function started<T>(source: AsyncIterable<T>): Promise<AsyncIterator<T>> {
+async function started<T>(source: AsyncIterable<T>, waitMs: number): Promise<AsyncIterator<T>> {
   const iterator = source[Symbol.asyncIterator]();
   let first: Promise<IteratorResult<T>> | undefined = iterator.next();
   let timer: NodeJS.Timeout | undefined;
   await Promise.race([
     first,
     new Promise((resolve) => {
-      timer = setTimeout(resolve, FIRST_RECORD_MS);
+      timer = setTimeout(resolve, waitMs);
     }),
   ]).finally(() => clearTimeout(timer));
   return {

@@ -17,6 +17,22 @@ describe("addresses and methods that are not known", () => {
     expect(image.headers["allow"]).toBe("GET, HEAD, DELETE");
   });
 
+  it.each([
+    ["/api/v1/%zz", 400],
+    ["/api/v1/sandboxes/default/%zz", 400],
+    [`/api/v1/sandboxes/default/${"x".repeat(300)}`, 400],
+    ["/api/v1/images/%ff", 400],
+  ])("have the one error body: %s", async (url, statusCode) => {
+    const { app } = await testApp();
+    const answer = await app.inject({ url });
+    expect(answer.json()).toMatchObject({
+      statusCode,
+      code: "MSB_ERR_INVALID_ARGUMENT",
+      requestId: expect.any(String),
+    });
+    expect(answer.statusCode).toBe(statusCode);
+  });
+
   it("leave an image called pull where it is", async () => {
     const { app } = await testApp();
     expect((await app.inject({ url: "/api/v1/images/pull" })).json()).toMatchObject({

@@ -34,12 +34,11 @@ describe("the description of the API", () => {
   });
 
   it("says of every operation what it is for and what it answers", () => {
-    for (const { name, operation } of operations) {
-      expect(operation.summary, name).toMatch(/^[A-Z].{10,}/);
-      expect(operation.tags, name).toHaveLength(1);
-      const answers = Object.keys(operation.responses ?? {});
-      expect(answers, name).toContainEqual(expect.stringMatching(/^20[014]$/));
-    }
+    const lacking = operations.filter(({ operation: { summary = "", tags, responses = {} } }) => {
+      const isSummary = /^[A-Z].{10,}/.test(summary);
+      return !isSummary || tags?.length !== 1 || !Object.keys(responses).some(isSuccess);
+    });
+    expect(lacking).toEqual([]);
   });
 
   it("names the one operation that needs no key", () => {
@@ -53,6 +52,8 @@ describe("the description of the API", () => {
     expect(operations.map(({ name }) => name).toSorted()).toEqual(known.toSorted());
   });
 });
+
+const isSuccess = (status: string): boolean => /^20[014]$/.test(status);
 
 /** As the router prints them, but for those that only refuse a method: what is left is what `Allow` says. */
 async function knownRoutes(server: FastifyInstance): Promise<string[]> {

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { MsbError } from "../../../../src/errors.js";
 import type { RunEvent } from "../../../../src/kernel/run-types.js";
 import { RPC_METHODS } from "../../../../src/server/rpc/methods.js";
-import { END, FakeSandboxes } from "../../../helpers/fake-sandboxes.js";
+import { END, type FakeSandboxes } from "../../../helpers/fake-sandboxes.js";
 import { type TestApp, testApp } from "../../../helpers/test-app.js";
 
 const target = { namespace: "default", sandbox: "n1" };
