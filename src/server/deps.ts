@@ -4,6 +4,7 @@ import type { DriverName } from "../hypervisor/driver.js";
 import type { Images } from "../oci/images.js";
 import type { SandboxService } from "../sandbox/service.js";
 import type { Authenticator } from "./auth/authenticator.js";
+import type { ServerMetrics } from "./metrics.js";
 
 export interface ServerConfig {
   /** Requests with a body over it get 413. */
@@ -34,4 +35,6 @@ export interface AppDeps {
   readonly config: ServerConfig;
   readonly logger: FastifyBaseLogger;
   readonly version: string;
+  /** The one that is told of starts; default is one that only knows requests. */
+  readonly metrics?: ServerMetrics;
 }

@@ -1,0 +1,161 @@
+import { describe, expect, it } from "vitest";
+import type { SandboxCallOpts } from "../../../src/sandbox/service.js";
+import { abortable, deferred } from "../../../src/util/async.js";
+import { END } from "../../helpers/fake-sandboxes.js";
+import { rawClient, rawRequest, type RawClient } from "../../helpers/raw-client.js";
+import { listeningApp, type TestApp } from "../../helpers/test-app.js";
+
+const ONE = "/api/v1/sandboxes/default/n1";
+const SSE = { accept: "text/event-stream" };
+
+type Listening = TestApp & { readonly port: number };
+
+async function withSandbox(): Promise<Listening> {
+  const test = await listeningApp();
+  test.sandboxes.add("default", "n1");
+  return test;
+}
+
+function run(test: Listening, rest: object = {}): Promise<RawClient> {
+  const body = JSON.stringify({ language: "python", code: "x", ...rest });
+  return rawClient(test.port, rawRequest("POST", `${ONE}/run`, { body }));
+}
+
+const WAYS: [string, (client: RawClient) => void][] = [
+  ["closes", ({ socket }) => socket.destroy()],
+  ["resets", ({ socket }) => socket.resetAndDestroy()],
+  ["half-closes", ({ socket }) => socket.end()],
+];
+
+describe.each(WAYS)("a client that %s its connection", (_name, leave) => {
+  it("leaves nothing of a log that it followed", async () => {
+    const test = await withSandbox();
+    const path = `${ONE}/logs?follow=true`;
+    const client = await rawClient(test.port, rawRequest("GET", path, { headers: SSE }));
+    await client.until("text/event-stream");
+    await expect.poll(() => test.sandboxes.open).toBe(1);
+    leave(client);
+    await expect.poll(() => test.sandboxes.open, { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => connections(test), { timeout: 5_000 }).toBe(0);
+  });
+
+  it("interrupts the code it ran", async () => {
+    const test = await withSandbox();
+    let signal: AbortSignal | undefined;
+    test.sandboxes.run = async function* (_request, opts: SandboxCallOpts) {
+      signal = opts.signal;
+      yield { type: "stdout", text: "a" };
+      await abortable(new Promise(() => {}), opts.signal, "Code");
+    };
+    const client = await run(test);
+    await client.until('"text":"a"');
+    leave(client);
+    await expect.poll(() => signal?.aborted, { timeout: 5_000 }).toBe(true);
+    await expect.poll(() => test.sandboxes.open).toBe(0);
+  });
+
+  it("interrupts code that has not said anything yet", async () => {
+    const test = await withSandbox();
+    test.sandboxes.run = async function* (_request, opts: SandboxCallOpts) {
+      await abortable(new Promise(() => {}), opts.signal, "Code");
+      yield END;
+    };
+    const client = await run(test);
+    await expect.poll(() => test.sandboxes.open).toBe(1);
+    leave(client);
+    await expect.poll(() => test.sandboxes.open, { timeout: 5_000 }).toBe(0);
+  });
+
+  it.each([
+    ["at once", 0],
+    ["later", 1_200],
+  ])("lets code go on to its end if it asked for that, gone %s", async (_when, ms) => {
+    const test = await withSandbox();
+    let count = 0;
+    let isDone = false;
+    const gone = deferred<void>();
+    test.sandboxes.run = async function* () {
+      await gone.promise;
+      for (; count < 2_000; count++) yield { type: "stdout", text: "x".repeat(1_000) };
+      isDone = true;
+      yield END;
+    };
+    const client = await run(test, { interruptOnDisconnect: false });
+    await expect.poll(() => test.sandboxes.open).toBe(1);
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    leave(client);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    gone.resolve();
+    await expect.poll(() => isDone, { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => test.sandboxes.open).toBe(0);
+  });
+
+  it.each(["sandbox.start", "sandbox.command.run"])("ends its %s", async (method) => {
+    const test = await withSandbox();
+    const name = method === "sandbox.start" ? "start" : "runCommand";
+    let signal: AbortSignal | undefined;
+    test.sandboxes.before[name] = (...args: { signal?: AbortSignal }[]) => {
+      signal = args[2]?.signal;
+      return new Promise(() => {});
+    };
+    const params = { namespace: "default", sandbox: "n1", command: "x", config: { image: "x" } };
+    const body = JSON.stringify({ jsonrpc: "2.0", method, params, id: "1" });
+    const client = await rawClient(test.port, rawRequest("POST", "/api/v1/rpc", { body }));
+    await expect.poll(() => signal).toBeDefined();
+    leave(client);
+    await expect.poll(() => signal?.aborted, { timeout: 5_000 }).toBe(true);
+  });
+});
+
+describe("a client that does not read", () => {
+  it("holds code back instead of filling memory", async () => {
+    const test = await withSandbox();
+    let count = 0;
+    test.sandboxes.run = async function* () {
+      for (;;) {
+        count++;
+        yield { type: "stdout", text: "x".repeat(64 * 1024) };
+      }
+    };
+    const client = await run(test);
+    await client.until('"stdout"');
+    client.socket.pause();
+    let last = -1;
+    await expect
+      .poll(
+        () => {
+          const isStill = last === count;
+          last = count;
+          return isStill;
+        },
+        { interval: 300, timeout: 20_000 },
+      )
+      .toBe(true);
+    // What the kernel's buffers of both ends hold is some megabytes.
+    expect(count * 64).toBeLessThan(64 * 1024);
+    client.socket.destroy();
+    await expect.poll(() => test.sandboxes.open, { timeout: 5_000 }).toBe(0);
+  });
+});
+
+describe("an answer that has not begun", () => {
+  it("begins after a second, so that nobody gives up on it", async () => {
+    const test = await withSandbox();
+    test.sandboxes.run = async function* () {
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      yield END;
+    };
+    const start = performance.now();
+    const client = await run(test);
+    await client.until("200 OK");
+    expect(performance.now() - start).toBeLessThan(2_300);
+    expect(client.received()).not.toContain('"end"');
+    await client.until('"end"');
+  });
+});
+
+async function connections({ app }: Listening): Promise<number> {
+  return new Promise((resolve, reject) => {
+    app.server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+  });
+}

@@ -1,0 +1,293 @@
+import { Value } from "@sinclair/typebox/value";
+import { beforeEach, describe, expect, it } from "vitest";
+import { SandboxPage, SandboxView } from "../../../../src/api/sandboxes.js";
+import { MsbError } from "../../../../src/errors.js";
+import { bearer, NAMESPACE_KEYS, type TestApp, testApp } from "../../../helpers/test-app.js";
+
+const URL = "/api/v1/sandboxes";
+const ONE = `${URL}/default/n1`;
+
+let test: TestApp;
+beforeEach(async () => {
+  test = await testApp({ authenticator: NAMESPACE_KEYS });
+});
+
+type Method = "GET" | "POST" | "DELETE" | "PUT";
+
+function send(method: Method, url: string, payload?: object, key = "*") {
+  return test.app.inject({
+    method,
+    url,
+    headers: bearer(key),
+    ...(payload === undefined ? {} : { payload }),
+  });
+}
+
+describe("POST /api/v1/sandboxes", () => {
+  it("creates what is asked for and says where it is", async () => {
+    const spec = {
+      image: "python",
+      memoryMiB: 256,
+      cpus: 2,
+      diskMiB: 100,
+      env: ["A=b=c"],
+      workdir: "/w",
+      user: "1000",
+      labels: { team: "blue" },
+      idleTimeoutMs: 1000,
+      maxLifetimeMs: 5000,
+    };
+    const answer = await send("POST", URL, { namespace: "default", name: "n1", ...spec });
+    expect(answer.statusCode).toBe(201);
+    expect(answer.headers["location"]).toBe(ONE);
+    expect(Value.Check(SandboxView, answer.json())).toBe(true);
+    expect(test.sandboxes.calls).toEqual([
+      {
+        method: "create",
+        args: [{ namespace: "default", name: "n1" }, spec, { signal: expect.any(AbortSignal) }],
+      },
+    ]);
+  });
+
+  it("makes up a name, in the namespace of the key", async () => {
+    const own = await send("POST", URL, { image: "python" }, "team");
+    expect(own.json()).toMatchObject({
+      namespace: "team",
+      name: expect.stringMatching(/^sandbox-[0-9a-f]{8}$/),
+    });
+    expect((await send("POST", URL, { image: "python" })).json()).toMatchObject({
+      namespace: "default",
+    });
+  });
+
+  it.each([
+    [{}, "image is missing"],
+    [{ image: "" }, "image"],
+    [{ image: "x", memoryMiB: "512" }, "memoryMiB: expected integer"],
+    [{ image: "x", memoryMiB: 1.5 }, "memoryMiB"],
+    [{ image: "x", cpus: 0 }, "cpus"],
+    [{ image: "x", env: ["A"] }, "env.0"],
+    [{ image: "x", env: ["=a"] }, "env.0"],
+    [{ image: "x", memory: 5 }, "memory is not a known member"],
+    [{ image: "x", name: "-x" }, "Sandbox name must start"],
+    [{ image: "x", namespace: "*" }, "Wildcard namespace"],
+    [{ image: "x", workdir: 1 }, "workdir: expected string"],
+  ])("refuses %j", async (body, message) => {
+    const answer = await send("POST", URL, body);
+    expect(answer.json()).toMatchObject({
+      statusCode: 400,
+      code: "MSB_ERR_INVALID_ARGUMENT",
+      error: "Bad Request",
+      message: expect.stringContaining(message),
+      requestId: answer.headers["x-request-id"],
+    });
+    expect(test.sandboxes.calls).toEqual([]);
+  });
+
+  it.each([
+    ["MSB_ERR_SANDBOX_EXISTS", 409],
+    ["MSB_ERR_TOO_MANY_SANDBOXES", 429],
+    ["MSB_ERR_IMAGE_INVALID", 422],
+    ["MSB_ERR_NO_SPACE", 507],
+    ["MSB_ERR_SHUTTING_DOWN", 503],
+  ] as const)("answers %s with %i and its details", async (code, statusCode) => {
+    test.sandboxes.before.create = () => {
+      throw new MsbError(code, "why", { details: { some: 1 } });
+    };
+    expect((await send("POST", URL, { image: "x" })).json()).toMatchObject({
+      statusCode,
+      code,
+      message: "why",
+      details: { some: 1 },
+    });
+  });
+});
+
+describe("GET /api/v1/sandboxes", () => {
+  const names = async (query: string, key = "*"): Promise<string[]> => {
+    const answer = await send("GET", `${URL}${query}`, undefined, key);
+    const page = answer.json<{ sandboxes: { namespace: string; name: string }[] }>();
+    expect(Value.Check(SandboxPage, page)).toBe(true);
+    return page.sandboxes.map(({ namespace, name }) => `${namespace}/${name}`);
+  };
+
+  beforeEach(() => {
+    const { spec } = test.sandboxes.add("b", "n2");
+    test.sandboxes.add("b", "n1", {
+      state: "stopped",
+      spec: { ...spec, labels: { x: "a=b", y: "1" } },
+    });
+    test.sandboxes.add("a", "n3", { state: "failed", spec: { ...spec, labels: { x: "a=b" } } });
+  });
+
+  it("is sorted, and filtered by namespace, states and labels", async () => {
+    expect(await names("")).toEqual(["a/n3", "b/n1", "b/n2"]);
+    expect(await names("?namespace=b")).toEqual(["b/n1", "b/n2"]);
+    expect(await names("?state=failed")).toEqual(["a/n3"]);
+    expect(await names("?state=failed&state=running")).toEqual(["a/n3", "b/n2"]);
+    expect(await names("?label=x=a=b")).toEqual(["a/n3", "b/n1"]);
+    expect(await names("?label=x=a=b&label=y=1")).toEqual(["b/n1"]);
+  });
+
+  it("comes in pages that neither repeat nor leave out", async () => {
+    const page = async (query: string) =>
+      (await send("GET", `${URL}${query}`)).json<{
+        nextCursor: string | null;
+        sandboxes: object[];
+      }>();
+    const first = await page("?limit=2");
+    expect(first.sandboxes).toMatchObject([{ name: "n3" }, { name: "n1" }]);
+    test.sandboxes.stored.delete("b/n1");
+    test.sandboxes.add("a", "n0");
+    const second = await page(`?limit=2&cursor=${first.nextCursor}`);
+    expect(second).toMatchObject({ sandboxes: [{ name: "n2" }], nextCursor: null });
+    expect(second.sandboxes).toHaveLength(1);
+  });
+
+  it.each([
+    "?limit=0",
+    "?limit=1001",
+    "?limit=x",
+    "?state=gone",
+    "?label=x",
+    "?cursor=x",
+    "?nope=1",
+  ])("refuses %s", async (query) => {
+    expect((await send("GET", `${URL}${query}`)).json()).toMatchObject({
+      code: "MSB_ERR_INVALID_ARGUMENT",
+    });
+  });
+
+  it("shows a key its own namespace only", async () => {
+    expect(await names("", "a")).toEqual(["a/n3"]);
+    expect(await names("?namespace=a", "a")).toEqual(["a/n3"]);
+    expect((await send("GET", `${URL}?namespace=b`, undefined, "a")).statusCode).toBe(403);
+    expect((await send("GET", `${URL}?namespace=*`, undefined, "a")).statusCode).toBe(403);
+  });
+});
+
+describe("one sandbox", () => {
+  beforeEach(() => {
+    test.sandboxes.add("default", "n1");
+  });
+
+  it("is shown", async () => {
+    const answer = await send("GET", ONE);
+    expect(answer.json()).toMatchObject({ namespace: "default", name: "n1", state: "running" });
+    expect(Value.Check(SandboxView, answer.json())).toBe(true);
+  });
+
+  it("is not there", async () => {
+    expect((await send("GET", `${URL}/default/n9`)).json()).toMatchObject({
+      statusCode: 404,
+      code: "MSB_ERR_SANDBOX_NOT_FOUND",
+      error: "Not Found",
+    });
+  });
+
+  it("is started with what is stored, or with something new", async () => {
+    expect((await send("POST", `${ONE}/start`)).statusCode).toBe(200);
+    expect((await send("POST", `${ONE}/start`, { image: "node", cpus: 2 })).statusCode).toBe(200);
+    expect(test.sandboxes.calls.map(({ args }) => args[1])).toEqual([
+      null,
+      { image: "node", cpus: 2 },
+    ]);
+  });
+
+  it("is stopped with the time it is given", async () => {
+    expect((await send("POST", `${ONE}/stop`, { graceMs: 7 })).json()).toMatchObject({
+      state: "stopped",
+    });
+    expect((await send("POST", `${ONE}/stop`)).statusCode).toBe(200);
+    expect(test.sandboxes.calls.map(({ args }) => args[1])).toEqual([{ graceMs: 7 }, {}]);
+  });
+
+  it("is removed, with force when it runs", async () => {
+    expect((await send("DELETE", ONE)).json()).toMatchObject({ code: "MSB_ERR_INVALID_STATE" });
+    const answer = await send("DELETE", `${ONE}?force=true`);
+    expect([answer.statusCode, answer.body]).toEqual([204, ""]);
+    expect(test.sandboxes.stored.size).toBe(0);
+  });
+
+  it("tells its metrics", async () => {
+    expect((await send("GET", `${ONE}/metrics`)).json()).toMatchObject({
+      running: true,
+      cpuPercent: 12.5,
+    });
+  });
+
+  it.each([
+    ["GET", ""],
+    ["DELETE", ""],
+    ["POST", "/start"],
+    ["POST", "/stop"],
+    ["GET", "/metrics"],
+    ["GET", "/logs"],
+    ["GET", "/contexts"],
+    ["POST", "/contexts"],
+    ["POST", "/contexts/python/restart"],
+    ["POST", "/contexts/python/interrupt"],
+    ["DELETE", "/contexts/python"],
+    ["POST", "/run"],
+  ] as const)("is for keys of its namespace: %s …%s", async (method, path) => {
+    const bodies: Record<string, object> = {
+      "/run": { language: "python", code: "1" },
+      "/contexts": { language: "python" },
+    };
+    const payload = method === "POST" ? bodies[path] : undefined;
+    const answer = await send(method, `${ONE}${path}`, payload, "team");
+    expect(answer.json()).toMatchObject({ statusCode: 403, code: "MSB_ERR_ACCESS_DENIED" });
+    expect(test.sandboxes.calls).toEqual([]);
+    expect((await test.app.inject({ method, url: `${ONE}${path}` })).statusCode).toBe(401);
+  });
+
+  it("has a name that could be one", async () => {
+    expect((await send("GET", `${URL}/default/-x`)).json()).toMatchObject({ statusCode: 400 });
+    expect((await send("GET", `${URL}/default/..%2f..%2fx`)).json()).toMatchObject({
+      statusCode: 400,
+    });
+    expect((await send("GET", `${URL}/default/${"x".repeat(100)}`)).json()).toMatchObject({
+      statusCode: 400,
+    });
+  });
+
+  it("is named in the lines of the log, and a key is in none", async () => {
+    await send("GET", ONE, undefined, "default");
+    const line = test.log.map((text) => JSON.parse(text)).find(({ msg }) => msg === "request");
+    expect(line).toMatchObject({ namespace: "default", sandbox: "n1", statusCode: 200 });
+    expect(line.requestId).toMatch(/^[0-9a-f-]{36}$/);
+    test.app.log.info({ req: { headers: bearer("default") }, headers: bearer("default") }, "x");
+    expect(test.log.join("")).not.toContain("msb_");
+    expect(test.log.join("")).toContain("[redacted]");
+  });
+});
+
+describe("contexts", () => {
+  beforeEach(() => {
+    test.sandboxes.add("default", "n1");
+  });
+
+  it("are listed, created, restarted, interrupted, deleted", async () => {
+    const contexts = `${ONE}/contexts`;
+    const created = await send("POST", contexts, { language: "node", env: ["A=1"], workdir: "/w" });
+    expect(created.statusCode).toBe(201);
+    expect(created.json()).toMatchObject({ id: "c1", language: "node", env: ["A=1"] });
+    expect((await send("GET", contexts)).json()).toMatchObject({
+      contexts: [{ id: "python" }, { id: "c1" }],
+    });
+    expect((await send("POST", `${contexts}/c1/restart`)).json()).toMatchObject({
+      state: "absent",
+    });
+    expect((await send("POST", `${contexts}/c1/interrupt`)).json()).toEqual({ interrupted: true });
+    expect((await send("DELETE", `${contexts}/c1`)).statusCode).toBe(204);
+    expect((await send("POST", `${contexts}/c1/restart`)).json()).toMatchObject({
+      code: "MSB_ERR_CONTEXT_NOT_FOUND",
+    });
+  });
+
+  it("are of a language that is known", async () => {
+    expect((await send("POST", `${ONE}/contexts`, { language: "ruby" })).json()).toMatchObject({
+      message: expect.stringContaining("language must be one of python, node"),
+    });
+  });
+});
