@@ -1,6 +1,6 @@
 /**
  * The server of the real process handling (dist/server/process/serve.js) around an application of a few routes.
- * FAKE_SERVER says what it does: `slow-start` starts until it is told to stop, `fails` and `dies` do not get there,
+ * MSB_FAKE says what it does: `slow-start` starts until it is told to stop, `fails` and `dies` do not get there,
  * `crashes` throws where nobody catches when it is asked to, `stubborn` never ends its sandboxes.
  */
 import { appendFileSync } from "node:fs";
@@ -8,9 +8,9 @@ import { fastify } from "fastify";
 import { MsbError } from "../../dist/errors.js";
 import { serve } from "../../dist/server/process/serve.js";
 
-/** What happened, in the file that FAKE_SERVER_EVENTS names: one line each. */
+/** What happened, in the file that MSB_FAKE_EVENTS names: one line each. */
 function note(event) {
-  const file = process.env.FAKE_SERVER_EVENTS;
+  const file = process.env.MSB_FAKE_EVENTS;
   if (file) appendFileSync(file, `${event}\n`);
 }
 
@@ -21,7 +21,7 @@ async function untilAborted(signal) {
 }
 
 async function launch({ logger, settings, signal, resetKey }) {
-  const mode = process.env.FAKE_SERVER ?? "";
+  const mode = process.env.MSB_FAKE ?? "";
   note(`launch reset=${resetKey} driver=${settings.hypervisor.hypervisor}`);
   logger.info("launching");
   if (mode === "dies") process.exit(9);
