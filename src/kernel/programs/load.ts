@@ -44,8 +44,9 @@ const read = (size) => {
 };
 let size = "";
 while (!size.endsWith("\\n")) size += read(1);
-const start = vm.runInContext(read(Number(size)), vm.createContext(), { filename: "<kernel>" });
-start({ fd, require, process, global: globalThis, importHere: (name) => import(name) });
+const context = vm.createContext();
+const start = vm.runInContext(read(Number(size)), context, { filename: "<kernel>" });
+start({ fd, require, process, global: globalThis, context, importHere: (name) => import(name) });
 `;
 
 const PROGRAMS = {
