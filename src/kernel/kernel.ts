@@ -12,8 +12,8 @@ import { encodeHostMessage, type KernelMessage, parseKernelMessage } from "./ker
 
 const SIGINT = 2;
 const SIGKILL = 9;
-/** From SIGINT to SIGKILL. */
-const INTERRUPT_GRACE_MS = 1_000;
+/** From one SIGINT to the next, and from that to SIGKILL: the first may come before the code has begun. */
+const INTERRUPT_GRACE_MS = 500;
 /** From SIGKILL to giving up on hearing how it ended; with the above less than 2 s. */
 const KILL_WAIT_MS = 800;
 /** What said that it exits may have handlers to run; what closed its control channel is mostly exiting, too. */
@@ -111,9 +111,12 @@ export class Kernel {
   /** Ends the run that is under way, with the interpreter if need be. Takes less than 2 s. */
   async stop(run: CodeRun): Promise<void> {
     const ended = run.outcome.catch(() => {});
-    // The signal must have arrived, too, or it would hit the next run.
-    const interrupted = Promise.all([this.interrupt().catch(() => {}), ended]);
-    if (!(await settlesWithin(interrupted, INTERRUPT_GRACE_MS))) await this.kill();
+    for (let attempt = 0; attempt < 2; attempt++) {
+      // The signal must have arrived, too, or it would hit the next run.
+      const interrupted = Promise.all([this.interrupt().catch(() => {}), ended]);
+      if (await settlesWithin(interrupted, INTERRUPT_GRACE_MS)) return;
+    }
+    await this.kill();
   }
 
   /** Ends it with all it started. Idempotent; when it resolves the kernel is gone. */

@@ -124,7 +124,7 @@ describe("kernels", () => {
     expect(performance.now() - startedAt).toBeLessThan(2_100);
     expect(stdoutOf(events)).toBe("before\n");
     expect(endOf(events)).toMatchObject({ reason: "timeout", stateLost: true });
-    expect(fakes.last.signals).toEqual([2, 9]);
+    expect(fakes.last.signals).toEqual([2, 2, 9]);
     expect(endOf(await all("print 1"))).toMatchObject({ status: "success", stateLost: false });
     expect(fakes.kernels).toHaveLength(2);
   });
@@ -165,7 +165,7 @@ describe("kernels", () => {
     controller.abort();
     await expect(aborted).rejects.toMatchObject({ code: "MSB_ERR_ABORTED" });
     expect(endOf(await all("print 1"))).toMatchObject({ status: "success", stateLost: true });
-    expect(fakes.kernels[0]?.signals).toEqual([2, 9]);
+    expect(fakes.kernels[0]?.signals).toEqual([2, 2, 9]);
   });
 
   it("leaves the queue when the signal aborts while it waits", async () => {
