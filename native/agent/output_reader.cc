@@ -1,6 +1,7 @@
 #include "agent/output_reader.h"
 
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -60,22 +61,30 @@ bool OutputReader::ReadControl() {
   Source& control = source(Channel::kControl);
   // Without room it stays in the socket, so that the program notices.
   if (ended(Channel::kControl) || (!dropping_ && buffer_->room() == 0)) return false;
-  const ssize_t count = read(control.fd.get(), piece, sizeof(piece));
+  // Only looked at so far: a program that waits until its socket is empty writes nothing more before
+  // the pipes' contents have been counted.
+  const ssize_t count = recv(control.fd.get(), piece, sizeof(piece), MSG_PEEK);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  if (count <= 0) control.ended = true;
-  if (dropping_) return count > 0;
+  CountOwed();
   if (count <= 0) {
-    holds_end_ = true;
+    control.ended = true;
+    holds_end_ = !dropping_;
   } else {
-    held_.assign(piece, static_cast<size_t>(count));
+    const ssize_t taken = recv(control.fd.get(), piece, static_cast<size_t>(count), 0);
+    if (taken <= 0) return false;
+    if (dropping_) return true;
+    held_.assign(piece, static_cast<size_t>(taken));
   }
+  ReleaseHeld();
+  return true;
+}
+
+void OutputReader::CountOwed() {
   for (const Channel channel : kPipes) {
     int waiting = 0;
     if (ended(channel) || ioctl(source(channel).fd.get(), FIONREAD, &waiting) != 0) waiting = 0;
     source(channel).owed = static_cast<size_t>(waiting);
   }
-  ReleaseHeld();
-  return true;
 }
 
 bool OutputReader::ReleaseHeld() {

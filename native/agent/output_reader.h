@@ -14,7 +14,7 @@ namespace msb::agent {
 // Takes what a program writes to stdout, stderr and its control channel into one buffer, as far as
 // that has room. Three descriptors know no common order; this one is kept: what was written to
 // stdout and stderr before a control byte comes before it. How much that is can be asked at the
-// moment when the control byte has been read, so a program that floods stdout delays it by no more
+// moment when the control byte is there, so a program that floods stdout delays it by no more
 // than the pipe holds.
 class OutputReader {
  public:
@@ -51,6 +51,8 @@ class OutputReader {
   // The count of bytes that came; 0 when there are none now.
   size_t ReadPiece(Channel channel, size_t max_bytes);
   bool ReadControl();
+  // What the pipes hold at this moment.
+  void CountOwed();
   // Moves on with what is held; true when something moved.
   bool ReleaseHeld();
 

@@ -42,6 +42,8 @@ export class FakeAgent {
     nextStream: 1,
     execs: [],
   };
+  /** Told of each data and credit frame from the host. */
+  onFrame: (frame: Frame) => void = () => {};
   /** Sent before the preamble, as left over from an earlier connection. */
   stale = Buffer.alloc(0);
 
@@ -120,7 +122,9 @@ export class FakeAgent {
 
   #take(frame: Frame): void {
     if (frame.type !== FrameType.control) {
-      this.frames.push({ ...frame, payload: Buffer.from(frame.payload) });
+      const copy = { ...frame, payload: Buffer.from(frame.payload) };
+      this.frames.push(copy);
+      this.onFrame(copy);
       return;
     }
     const { id, type, ...fields } = JSON.parse(frame.payload.toString()) as Record<string, unknown>;

@@ -102,6 +102,41 @@ describe("AgentClient", () => {
     expect(await lost).toBe("MSB_ERR_PROTOCOL");
   });
 
+  it("carries a control channel beside stdout and stderr, and tells when it was closed", async () => {
+    await using client = await connect();
+    agent.on("exec.start", () => ({ pid: 42 }));
+    const session = await client.exec(["x"], { control: true, stdin: true });
+    expect(agent.requests.at(-1)?.fields).toMatchObject({ control: true, stdin: true });
+    await session.writeControl(Buffer.from("c1"));
+    await session.write(Buffer.from("in"));
+    session.endStdin();
+    await session.writeControl(Buffer.from("c2"));
+    agent.output(session.stream, "out");
+    agent.output(session.stream, "answer", { channel: 3 });
+    agent.send(session.stream, { type: "exec.controlClosed" });
+    agent.send(session.stream, { type: "exec.exited", exitCode: 0 });
+    const closed = new Promise<string>((resolve) =>
+      session.onControlClosed(() => resolve("closed")),
+    );
+    const { chunks } = await session.collect();
+    expect(chunks.map(({ channel, data }) => [channel, data.toString()])).toEqual([
+      [1, "out"],
+      [3, "answer"],
+    ]);
+    expect(await closed).toBe("closed");
+    const sent = agent.frames.map(({ channel, end, payload }) => [
+      channel,
+      end,
+      payload.toString(),
+    ]);
+    expect(sent).toEqual([
+      [3, false, "c1"],
+      [0, false, "in"],
+      [0, true, ""],
+      [3, false, "c2"],
+    ]);
+  });
+
   it("collects output and exit of a command and frees it", async () => {
     await using client = await connect();
     agent.on("exec.start", ({ stream }, fake) => {

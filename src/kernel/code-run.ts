@@ -1,0 +1,125 @@
+/** One run of code in a kernel: its events, its limits, and who asked for its end. */
+import { MsbError } from "../errors.js";
+import { deferred } from "../util/async.js";
+import { EventQueue } from "./event-queue.js";
+import type { KernelDeath } from "./kernel-death.js";
+import type { KernelEndReason } from "./kernel-messages.js";
+import type { RichResult, RunError, RunEvent } from "./run-types.js";
+
+/** Why a run has to end before it does so by itself. */
+export type StopCause = "timeout" | "abandoned" | "overflow" | "restart" | "released";
+
+/** How the interpreter ended a run. */
+export type RunOutcome =
+  | { readonly kind: "ended"; readonly reason: KernelEndReason }
+  | { readonly kind: "died"; readonly death: KernelDeath };
+
+export class CodeRun {
+  readonly #events = new EventQueue<RunEvent>();
+  readonly #outcome = deferred<RunOutcome>();
+  readonly #stop = deferred<StopCause>();
+  readonly #maxOutputBytes: number;
+  #outputBytes = 0;
+  #hasError = false;
+  #isSilent = false;
+
+  constructor(
+    readonly id: string,
+    opts: { maxOutputBytes: number },
+  ) {
+    this.#maxOutputBytes = opts.maxOutputBytes;
+    // Nobody may be waiting yet when the guest is lost.
+    this.#outcome.promise.catch(() => {});
+  }
+
+  /** What the caller reads. */
+  get events(): AsyncIterable<RunEvent> {
+    return this.#events;
+  }
+
+  /** Resolves when the interpreter is done with it; rejects when the guest cannot be reached any more. */
+  get outcome(): Promise<RunOutcome> {
+    return this.#outcome.promise;
+  }
+
+  /** Resolves when something but the code wants it to end. */
+  get stopRequested(): Promise<StopCause> {
+    return this.#stop.promise;
+  }
+
+  /** An error was reported among the events. */
+  get hasError(): boolean {
+    return this.#hasError;
+  }
+
+  /** Waits for the caller to take what it has been given. */
+  room(): Promise<void> {
+    return this.#events.room();
+  }
+
+  output(type: "stdout" | "stderr", text: string): void {
+    if (text !== "") this.#push({ type, text }, Buffer.byteLength(text));
+  }
+
+  result(result: RichResult, sizeBytes: number): void {
+    this.#push({ type: "result", result }, sizeBytes);
+  }
+
+  error(error: RunError): void {
+    this.#hasError = true;
+    const lines = error.traceback.reduce((sum, line) => sum + line.length, 0);
+    this.#push({ type: "error", error }, error.value.length + lines);
+  }
+
+  settle(outcome: RunOutcome): void {
+    this.#outcome.resolve(outcome);
+  }
+
+  /** The guest is lost. */
+  fail(error: unknown): void {
+    this.#outcome.reject(error);
+  }
+
+  /** From now on the interpreter is read whether the caller reads or not. */
+  hurry(): void {
+    this.#events.release();
+  }
+
+  /** The first to ask counts. From then on nothing waits for the caller any more. */
+  requestStop(cause: StopCause): void {
+    if (cause === "abandoned" || cause === "overflow") this.#isSilent = true;
+    this.#stop.resolve(cause);
+    this.hurry();
+  }
+
+  /** The caller gets `error` now, in place of all else. */
+  throwNow(error: unknown): void {
+    this.#isSilent = true;
+    this.#events.fail(error, { now: true });
+  }
+
+  /** The caller gets `error` after what it was given. */
+  throwLast(error: unknown): void {
+    this.#events.fail(error);
+  }
+
+  finish(end: Extract<RunEvent, { type: "end" }>): void {
+    this.#events.push(end, 0);
+    this.#events.end();
+  }
+
+  #push(event: RunEvent, sizeBytes: number): void {
+    if (this.#isSilent) return;
+    this.#outputBytes += sizeBytes;
+    if (this.#outputBytes > this.#maxOutputBytes) this.requestStop("overflow");
+    else this.#events.push(event, sizeBytes);
+  }
+}
+
+export function outputLimit(maxOutputBytes: number): MsbError {
+  return new MsbError(
+    "MSB_ERR_OUTPUT_LIMIT",
+    `The code wrote more than ${maxOutputBytes} bytes and was interrupted. Write to a file in the sandbox instead.`,
+    { details: { maxBytes: maxOutputBytes } },
+  );
+}
