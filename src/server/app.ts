@@ -9,9 +9,12 @@ import type { AppDeps } from "./deps.js";
 import { acceptJsonOnly } from "./json-body.js";
 import { logRequests } from "./logging.js";
 import { ServerMetrics } from "./metrics.js";
+import { mcpRoutes } from "./mcp/routes.js";
+import { authPlugin } from "./plugins/auth.js";
 import { allowOrigins } from "./plugins/cors.js";
 import { handleErrors, sendError } from "./plugins/errors.js";
 import { describeApi } from "./plugins/openapi.js";
+import { originGuard } from "./plugins/origin-guard.js";
 import { handleUnknownRoutes } from "./plugins/unknown-routes.js";
 import { contextRoutes } from "./routes/contexts.js";
 import { imageRoutes } from "./routes/images.js";
@@ -44,9 +47,12 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   measureRequests(app, context);
   const handleOtherMethods = handleUnknownRoutes(app);
   await describeApi(app, deps.version);
-  // The origin guard belongs here: before CORS answers preflights.
+  // Before CORS, which answers preflights; the key comes last, because preflights have none.
+  const { allowedHosts, corsOrigins } = deps.config;
+  const isDevMode = deps.authenticator === null;
+  await app.register(originGuard, { allowedHosts, corsOrigins, isDevMode });
   await allowOrigins(app, deps);
-  // The auth plugin belongs here: after CORS, before all that has a principal.
+  await app.register(authPlugin, { authenticator: deps.authenticator });
 
   rpcRoute(app, context);
   infoRoutes(app, context);
@@ -55,7 +61,12 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   runRoute(app, context);
   contextRoutes(app, context);
   imageRoutes(app, context);
-  // The routes of MCP belong here: before the methods are refused that no route has.
+  await app.register(mcpRoutes, {
+    sandboxes: deps.sandboxes,
+    serverVersion: deps.version,
+    maxOutputBytes: deps.config.maxOutputBytes,
+  });
+  // The methods that no route has.
   handleOtherMethods();
   return app as unknown as FastifyInstance;
 }

@@ -2,13 +2,6 @@
 import { MsbError } from "../errors.js";
 import { ANY_NAMESPACE, type Principal } from "./auth/authenticator.js";
 
-declare module "fastify" {
-  interface FastifyRequest {
-    /** Set before any handler runs. */
-    principal: Principal;
-  }
-}
-
 /** `*` itself only for keys of all namespaces. */
 export function mayUseNamespace(principal: Principal, namespace: string): boolean {
   return principal.namespace === ANY_NAMESPACE || principal.namespace === namespace;

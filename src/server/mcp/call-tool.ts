@@ -2,14 +2,18 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
 import { isMsbError, MsbError } from "../../errors.js";
+import type { Language } from "../../kernel/run-types.js";
 import type { SandboxService } from "../../sandbox/service.js";
-import { ANY_NAMESPACE, type Principal } from "../auth/authenticator.js";
-import { commandResult, metricsResult, replResult, startText, stopText } from "../wire-results.js";
+import type { Principal } from "../auth/authenticator.js";
+import { LANGUAGE_NAMES, languageOf } from "../calls/language.js";
+import { readMetrics } from "../calls/read-metrics.js";
+import { commandResult, metricsResult, startText, stopText } from "../calls/results.js";
+import { collectRunLines } from "../calls/run-lines.js";
+import { startSpec } from "../calls/start-config.js";
+import { requireNamespace } from "../namespace-access.js";
 import { checked } from "./check.js";
-import { codeLanguage, collectRun, imagesOf } from "./code-run.js";
-import { readMetrics } from "./read-metrics.js";
+import { imageContent } from "./image-content.js";
 import { invalidParams, RpcError } from "./rpc-error.js";
-import { startSpec } from "./start-spec.js";
 import {
   DEFAULT_TIMEOUT_S,
   MetricsArguments,
@@ -66,7 +70,7 @@ const ENTRIES: Readonly<Record<ToolName, ToolEntry>> = {
     "Sandbox start failed",
     StartArguments,
     async ({ sandbox: name, namespace, config }, { sandboxes }) => {
-      await sandboxes.start({ namespace, name }, startSpec(config));
+      await sandboxes.start({ namespace, name }, startSpec(config, "config"));
       return [asText(startText(name))];
     },
   ),
@@ -80,12 +84,18 @@ const ENTRIES: Readonly<Record<ToolName, ToolEntry>> = {
   ),
   sandbox_run_code: entry("Run code failed", RunCodeArguments, async (args, context) => {
     const { sandbox: name, namespace, code, timeout: timeoutS = DEFAULT_TIMEOUT_S } = args;
-    const request = { language: codeLanguage(args.language), code, timeoutMs: timeoutS * 1000 };
-    const events = await collectRun(
-      context.sandboxes.runCode({ namespace, name }, request, { signal: context.signal }),
-      context.maxOutputBytes,
+    const request = { language: requireLanguage(args.language), code, timeoutMs: timeoutS * 1000 };
+    const { sandboxes, signal, maxOutputBytes } = context;
+    const images: Content = [];
+    const { status, output } = await collectRunLines(
+      sandboxes.runCode({ namespace, name }, request, { signal }),
+      {
+        timeoutSeconds: timeoutS,
+        maxOutputBytes,
+        onResult: (result) => images.push(...imageContent(result)),
+      },
     );
-    return [asText(replResult(args.language, events, timeoutS)), ...imagesOf(events)];
+    return [asText({ status, language: args.language, output }), ...images];
   }),
   sandbox_run_command: entry("Run command failed", RunCommandArguments, async (given, context) => {
     const { sandbox: name, namespace, command, args = [], timeout = DEFAULT_TIMEOUT_S } = given;
@@ -116,7 +126,8 @@ export async function callTool(
   const { failed, prepare } = ENTRIES[name as ToolName];
   const call = prepare(given, context);
   try {
-    checkAccess(context.principal, call.namespace);
+    // Of the tool's own arguments: this is the namespace that is used.
+    requireNamespace(context.principal, call.namespace);
     return { content: await call.run() };
   } catch (error) {
     if (error instanceof RpcError) throw error;
@@ -125,13 +136,12 @@ export async function callTool(
   }
 }
 
-/** The namespace that counts is that in the tool's arguments, which is the one that is used. */
-function checkAccess({ namespace: allowed }: Principal, namespace: string): void {
-  if (allowed === ANY_NAMESPACE || allowed === namespace) return;
-  throw new MsbError(
-    "MSB_ERR_ACCESS_DENIED",
-    `Access denied: the key is for namespace ${allowed}, not for ${namespace}.`,
-  );
+/** Throws an RpcError. */
+function requireLanguage(name: string): Language {
+  const language = languageOf(name);
+  if (language !== undefined) return language;
+  const known = LANGUAGE_NAMES.join(", ");
+  throw invalidParams(`The language ${JSON.stringify(name)} is not known; use one of ${known}`);
 }
 
 function asText(value: unknown): Content[number] {

@@ -1,9 +1,9 @@
 /** `/mcp`: the Model Context Protocol over plain POST, without sessions and without streams. */
 import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { MsbError } from "../../errors.js";
 import type { SandboxService } from "../../sandbox/service.js";
 import { abortable } from "../../util/async.js";
+import { clientGone } from "../streams/client-gone.js";
 import { mcpServer } from "./mcp-server.js";
 
 export interface McpRoutesOpts {
@@ -17,26 +17,18 @@ const VERSION_HEADER = "mcp-protocol-version";
 const FIRST_VERSION = "2024-11-05";
 
 /**
+ * No stream is offered for a GET and there is no session to DELETE: those are refused as everywhere, with 405.
+ *
  * The web standard's form of the SDK's transport is used, because it gives an answer back instead of writing it to the
  * socket: so hooks, logs and limits of the application hold here as for any other route.
  */
 export async function mcpRoutes(app: FastifyInstance, opts: McpRoutesOpts): Promise<void> {
-  app.post("/mcp", async (request, reply) => {
+  app.post("/mcp", { schema: { hide: true } }, async (request, reply) => {
     const response = await answer(request, reply, opts);
     reply.code(statusFor(response.status, request));
     const type = response.headers.get("content-type");
     if (type !== null) reply.type(type);
     return reply.send(await response.text());
-  });
-  // No stream is offered (GET) and there is no session to end (DELETE); clients take a 405 for just that.
-  app.route({
-    method: ["GET", "DELETE", "PUT", "PATCH"],
-    url: "/mcp",
-    handler: async (_request, reply) =>
-      reply
-        .code(405)
-        .header("allow", "POST")
-        .send({ jsonrpc: "2.0", error: { code: -32000, message: "Method not allowed" }, id: null }),
   });
 }
 
@@ -86,14 +78,4 @@ function webRequest(request: FastifyRequest): Request {
 /** Notifications are accepted with 202, which came with the second version; the first knew only 200. */
 function statusFor(status: number, request: FastifyRequest): number {
   return status === 202 && request.headers[VERSION_HEADER] === FIRST_VERSION ? 200 : status;
-}
-
-/** Aborts when the connection closes before the answer is complete. */
-function clientGone(reply: FastifyReply): AbortSignal {
-  const gone = new AbortController();
-  reply.raw.once("close", () => {
-    if (reply.raw.writableFinished) return;
-    gone.abort(new MsbError("MSB_ERR_ABORTED", "The client closed the connection."));
-  });
-  return gone.signal;
 }

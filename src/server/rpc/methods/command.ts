@@ -2,6 +2,7 @@
 import { Type } from "@sinclair/typebox";
 import { Nullable } from "../../../api/schema.js";
 import { isMsbError, MsbError } from "../../../errors.js";
+import { commandResult } from "../../calls/results.js";
 import { paramsReader, requireRunning, type RpcMethod, timeoutMs } from "../method.js";
 
 const METHOD = "sandbox.command.run";
@@ -30,15 +31,7 @@ export const commandRun: RpcMethod = async ({ sandboxes }, { params, signal }) =
   if (seconds === 0) throw timedOut(seconds);
   try {
     const request = { command, args, timeoutMs: timeoutMs(seconds ?? 0) };
-    const { exitCode, lines } = await sandboxes.runCommand(key, request, { signal });
-    return {
-      command,
-      args,
-      // The old server knew no signals.
-      exit_code: exitCode ?? 1,
-      success: exitCode === 0,
-      output: lines.map(({ stream, text }) => ({ stream, text })),
-    };
+    return commandResult(request, await sandboxes.runCommand(key, request, { signal }));
   } catch (error) {
     if (!isMsbError(error, "MSB_ERR_EXEC_TIMEOUT") || seconds === null) throw error;
     throw timedOut(seconds, error);

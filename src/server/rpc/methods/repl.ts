@@ -3,17 +3,11 @@ import { Type } from "@sinclair/typebox";
 import { Nullable } from "../../../api/schema.js";
 import { MsbError } from "../../../errors.js";
 import type { Language } from "../../../kernel/run-types.js";
+import { LANGUAGE_NAMES, languageOf } from "../../calls/language.js";
+import { collectRunLines, type RunLines, timedOutAtOnce } from "../../calls/run-lines.js";
 import { paramsReader, requireRunning, type RpcMethod, timeoutMs } from "../method.js";
-import { collectRunLines, type RunLines, timedOutAtOnce } from "../run-lines.js";
 
 const METHOD = "sandbox.repl.run";
-
-const LANGUAGES: ReadonlyMap<string, Language> = new Map([
-  ["python", "python"],
-  ["node", "node"],
-  ["nodejs", "node"],
-  ["javascript", "node"],
-]);
 
 const readTarget = paramsReader(
   METHOD,
@@ -33,7 +27,7 @@ export const replRun: RpcMethod = async ({ sandboxes, config }, { params, signal
   const { sandbox: name, namespace } = readTarget(params);
   const { language, code, timeout } = readRun(params);
   const key = { namespace, name };
-  const kernel = languageOf(language);
+  const kernel = requireLanguage(language);
   requireRunning(sandboxes, key);
   const timeoutSeconds = timeout ?? null;
   const answer = ({ status, output }: RunLines) => ({ status, language, output });
@@ -45,11 +39,11 @@ export const replRun: RpcMethod = async ({ sandboxes, config }, { params, signal
   return answer(await collectRunLines(events, { timeoutSeconds, maxOutputBytes }));
 };
 
-function languageOf(text: string): Language {
-  const language = LANGUAGES.get(text.toLowerCase());
+function requireLanguage(text: string): Language {
+  const language = languageOf(text);
   if (language !== undefined) return language;
   throw new MsbError(
     "MSB_ERR_KERNEL_UNAVAILABLE",
-    `Unsupported language: ${JSON.stringify(text.slice(0, 64))}. Use ${[...LANGUAGES.keys()].join(", ")}.`,
+    `Unsupported language: ${JSON.stringify(text.slice(0, 64))}. Use ${LANGUAGE_NAMES.join(", ")}.`,
   );
 }

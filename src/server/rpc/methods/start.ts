@@ -1,8 +1,10 @@
 /** sandbox.start */
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { type TSchema, Type } from "@sinclair/typebox";
 import { Nullable } from "../../../api/schema.js";
 import { type ErrorCode, isMsbError, MsbError } from "../../../errors.js";
-import type { SandboxKey, SandboxService, SandboxSpecOpts } from "../../../sandbox/service.js";
+import type { SandboxKey, SandboxService } from "../../../sandbox/service.js";
+import { startText } from "../../calls/results.js";
+import { startSpec } from "../../calls/start-config.js";
 import { checkNames, findSandbox, paramsReader, type RpcMethod } from "../method.js";
 
 const METHOD = "sandbox.start";
@@ -22,60 +24,29 @@ const Config = Type.Object({
   volumes: Given(Type.Array(Type.String())),
   ports: Given(Type.Array(Type.String())),
 });
-type Config = Static<typeof Config>;
 
 const readParams = paramsReader(
   METHOD,
   Type.Object({ sandbox: Type.String(), namespace: Type.String(), config: Given(Config) }),
 );
 
-export const start: RpcMethod = async ({ sandboxes }, { params, signal }) => {
+/**
+ * Not tied to its caller: an image that takes longer to come than a client waits would never be there, and who asks
+ * again finds the sandbox running.
+ */
+export const start: RpcMethod = async ({ sandboxes }, { params }) => {
   const { sandbox: name, namespace, config } = readParams(params);
   const key = { namespace, name };
   checkNames(key);
   try {
-    await sandboxes.start(key, specOf(sandboxes, key, config ?? null), { signal });
+    const spec = startSpec(config, `Invalid params for ${METHOD}`);
+    if (spec === null) requireStored(sandboxes, key);
+    await sandboxes.start(key, spec);
   } catch (error) {
     throw withoutTheWord(error);
   }
-  return `Sandbox ${name} started successfully`;
+  return startText(name);
 };
-
-/** Null for the stored one. Throws MSB_ERR_INVALID_ARGUMENT. */
-function specOf(
-  sandboxes: SandboxService,
-  key: SandboxKey,
-  config: Config | null,
-): SandboxSpecOpts | null {
-  if (config !== null) refuseWhatIsNotDone(config);
-  const { image, memory, cpus, envs, workdir } = config ?? {};
-  if (typeof image !== "string") {
-    requireStored(sandboxes, key);
-    return null;
-  }
-  return {
-    image,
-    ...(typeof memory === "number" ? { memoryMiB: memory } : {}),
-    ...(typeof cpus === "number" ? { cpus } : {}),
-    ...(Array.isArray(envs) ? { env: envs } : {}),
-    ...(typeof workdir === "string" ? { workdir } : {}),
-  };
-}
-
-/**
- * Members that this server does not know are ignored, as the old one did. These two it could not ignore in silence:
- * the caller's files or ports would not be there. The old SDKs never send them.
- */
-function refuseWhatIsNotDone({ volumes, ports, cpus, memory }: Config): void {
-  if ((volumes?.length ?? 0) > 0) {
-    throw invalid("volumes are not supported: no folder of the host is shared with a sandbox");
-  }
-  if ((ports?.length ?? 0) > 0) {
-    throw invalid("ports are not supported: a sandbox has no network that could be mapped");
-  }
-  if (cpus === 0) throw invalid("cpus must be at least 1: a sandbox without one never boots");
-  if (memory === 0) throw invalid("memory must be at least 1 MiB");
-}
 
 function requireStored(sandboxes: SandboxService, key: SandboxKey): void {
   if (findSandbox(sandboxes, key) !== null) return;
@@ -96,8 +67,4 @@ function withoutTheWord(error: unknown): unknown {
     return error;
   const message = error.message.replaceAll(/(time)(out)/gi, "$1-$2");
   return new MsbError(error.code, message, { cause: error, details: error.details });
-}
-
-function invalid(detail: string): MsbError {
-  return new MsbError("MSB_ERR_INVALID_ARGUMENT", `Invalid params for ${METHOD}: ${detail}`);
 }

@@ -1,5 +1,6 @@
 /** sandbox.stop */
 import { Type } from "@sinclair/typebox";
+import { stopText } from "../../calls/results.js";
 import { checkNames, checkNamespaceExists, paramsReader, type RpcMethod } from "../method.js";
 
 const readParams = paramsReader(
@@ -14,5 +15,5 @@ export const stop: RpcMethod = async ({ sandboxes }, { params }) => {
   checkNames(key);
   checkNamespaceExists(sandboxes, namespace);
   await sandboxes.stop(key);
-  return `Sandbox ${name} stopped successfully`;
+  return stopText(name);
 };
