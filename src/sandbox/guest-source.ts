@@ -1,6 +1,7 @@
 /** Where a sandbox gets its microVM from: types only, so that tests can give it another one. */
 import type { AgentClient } from "../agent/agent-client.js";
 import type { MicroVm, VmConfig, VmExit } from "../hypervisor/driver.js";
+import type { BootTimings } from "./guest.js";
 
 /** What a sandbox needs of a `Guest`. */
 export interface RunningGuest {
@@ -8,6 +9,8 @@ export interface RunningGuest {
   readonly agent: AgentClient;
   /** Whoever holds it may connect to this guest's agent. */
   readonly nonce: string;
+  /** Of its boot; absent after an adoption. */
+  readonly timings?: Pick<BootTimings, "startedMs" | "readyMs">;
   stop(opts?: { readonly graceMs?: number }): Promise<VmExit>;
 }
 
