@@ -102,7 +102,8 @@ export function msbPaths(
     imageDisk: (key) => join(imageDiskRoot, `${key}.erofs`),
     sandboxRoot,
     sandboxNamespaceDir: (namespaceFolder) => join(sandboxRoot, namespaceFolder),
-    sandbox: (namespaceFolder, nameFolder) => sandboxPaths(sandboxRoot, namespaceFolder, nameFolder),
+    sandbox: (namespaceFolder, nameFolder) =>
+      sandboxPaths(sandboxRoot, namespaceFolder, nameFolder),
     tempDir,
     tempFile: (fileName) => join(tempDir, fileName),
   };

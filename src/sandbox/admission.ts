@@ -30,7 +30,8 @@ export class Admission {
     const wanted = { sandboxes: 1, ...amount };
     for (const limit of ["sandboxes", "memoryMiB", "vcpus"] as const) {
       const wouldUse = this.#used[limit] + wanted[limit];
-      if (wouldUse > this.budget[limit]) throw tooMany(limit, wanted[limit], this.#used, this.budget);
+      if (wouldUse > this.budget[limit])
+        throw tooMany(limit, wanted[limit], this.#used, this.budget);
     }
     return this.take(amount);
   }
@@ -68,12 +69,7 @@ const OPTIONS = {
   vcpus: "maxVcpus",
 } as const;
 
-function tooMany(
-  limit: keyof Budget,
-  wanted: number,
-  used: Budget,
-  budget: Budget,
-): MsbError {
+function tooMany(limit: keyof Budget, wanted: number, used: Budget, budget: Budget): MsbError {
   return new MsbError(
     "MSB_ERR_TOO_MANY_SANDBOXES",
     `There is no room for this sandbox: ${used[limit]} of ${budget[limit]} ${limit} are in use, and it needs ` +

@@ -67,11 +67,9 @@ function checkCommand({ command, args, timeoutMs }: CommandRequest): void {
 
 /** The text that clients know. */
 function timeoutError({ command, timeoutMs }: CommandRequest): MsbError {
-  return new MsbError(
-    "MSB_ERR_EXEC_TIMEOUT",
-    `Command timeout after ${timeoutMs / 1000} seconds`,
-    { details: { command: nameOf(command), timeoutMs } },
-  );
+  return new MsbError("MSB_ERR_EXEC_TIMEOUT", `Command timeout after ${timeoutMs / 1000} seconds`, {
+    details: { command: nameOf(command), timeoutMs },
+  });
 }
 
 function commandError(error: unknown, request: CommandRequest, maxOutputBytes: number): unknown {

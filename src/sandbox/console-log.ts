@@ -66,9 +66,7 @@ export class ConsoleLog {
   }
 
   /** What is kept, and from then on what comes; safe to print. */
-  async follow(
-    onText: (text: string) => void,
-  ): Promise<{ kept: string; stop: () => void }> {
+  async follow(onText: (text: string) => void): Promise<{ kept: string; stop: () => void }> {
     const show = (bytes: Buffer): string => printable(bytes.toString("utf8"));
     const { kept, stop } = await this.#log.follow((bytes) => onText(show(bytes)));
     return { kept: show(kept), stop };

@@ -10,8 +10,8 @@ export interface DeadlinesOpts {
   readonly maxLifetimeMs: number;
   /** When it was last ready, milliseconds since 1970. */
   readonly startedAtMs: number;
-  /** Called once. */
-  readonly onReached: (reason: DeadlineReason) => void;
+  /** Told when the time has come. Whoever acts on it later looks at `due` again: the sandbox may be in use by then. */
+  readonly onReached: () => void;
 }
 
 /** One timer, set to what comes next. */
@@ -49,6 +49,12 @@ export class Deadlines {
     return this.#next()?.atMs ?? null;
   }
 
+  /** Why it is to be stopped now; undefined when it is not. */
+  get due(): DeadlineReason | undefined {
+    const next = this.#next();
+    return next !== undefined && next.atMs <= this.#opts.clock.now() ? next.reason : undefined;
+  }
+
   end(): void {
     this.#isOver = true;
     this.#callOff();
@@ -73,9 +79,8 @@ export class Deadlines {
     const { clock } = this.#opts;
     this.#callOff = clock.after(Math.max(0, next.atMs - clock.now()), () => {
       // The host's clock may have been set back.
-      if (clock.now() < next.atMs) return this.#arm();
-      this.#isOver = true;
-      this.#opts.onReached(next.reason);
+      if (clock.now() < next.atMs) this.#arm();
+      else this.#opts.onReached();
     });
   }
 }

@@ -41,7 +41,9 @@ export interface SandboxManagerOpts {
   readonly clock?: Clock;
 }
 
-export type SandboxDeps = Required<Omit<SandboxManagerOpts, "budget">> & { readonly budget: Budget };
+export type SandboxDeps = Required<Omit<SandboxManagerOpts, "budget">> & {
+  readonly budget: Budget;
+};
 
 /** Throws MSB_ERR_INVALID_ARGUMENT. */
 export function sandboxDeps(opts: SandboxManagerOpts): SandboxDeps {
@@ -54,7 +56,8 @@ export function sandboxDeps(opts: SandboxManagerOpts): SandboxDeps {
     maxOutputBytes: 64 * 1024 ** 2,
     prewarm: "background",
     onNotice: () => {},
-    makeUpperDisk: (path, { sizeBytes, signal }) => createUpperDisk(path, { sizeBytes, signal, paths }),
+    makeUpperDisk: (path, { sizeBytes, signal }) =>
+      createUpperDisk(path, { sizeBytes, signal, paths }),
     readProcessUsage,
     clock: systemClock,
     ...opts,

@@ -15,7 +15,8 @@ interface Look {
   readonly atMs: number;
   /** null where the host does not tell. */
   readonly host: ProcessUsage | null;
-  readonly guest: GuestMetrics;
+  /** null while the guest does not answer. */
+  readonly guest: GuestMetrics | null;
 }
 
 export interface MetricsSamplerOpts {
@@ -42,7 +43,10 @@ export class MetricsSampler {
   }
 
   async #look(): Promise<Usage> {
-    const [host, guest] = await Promise.all([this.opts.readHost(), this.opts.readGuest()]);
+    const [host, guest] = await Promise.all([
+      this.opts.readHost(),
+      this.opts.readGuest().catch(() => null),
+    ]);
     const look: Look = { atMs: this.opts.clock.now(), host, guest };
     const usage = usageOf(this.#last, look);
     this.#last = look;
@@ -53,36 +57,40 @@ export class MetricsSampler {
 
 /** Of the time between two looks; without an earlier one, of all the time since the VM began. */
 export function usageOf(before: Look | undefined, now: Look): Usage {
-  const { host, guest } = now;
-  const guestPercent = guestCpuPercent(before?.guest, guest);
-  const hostPercent = host === null ? null : hostCpuPercent(before, now, host);
+  const guest = now.guest === null ? null : guestUsage(before?.guest ?? null, now.guest);
+  const residentBytes = now.host?.residentBytes ?? now.guest?.memory.usedBytes;
   return {
-    cpuPercent: hostPercent ?? guestPercent,
-    memoryMiB: Math.floor((host?.residentBytes ?? guest.memory.usedBytes) / MIB),
-    diskBytes: guest.disk.usedBytes,
-    guest: {
-      uptimeMs: guest.uptimeMs,
-      cpuPercent: guestPercent,
-      memoryUsedMiB: Math.floor(guest.memory.usedBytes / MIB),
-      memoryTotalMiB: Math.floor(guest.memory.totalBytes / MIB),
-      diskUsedBytes: guest.disk.usedBytes,
-      diskTotalBytes: guest.disk.totalBytes,
-      processes: guest.processes,
-      load1: guest.load1,
-    },
+    cpuPercent: hostCpuPercent(before, now) ?? guest?.cpuPercent ?? null,
+    memoryMiB: residentBytes === undefined ? null : Math.floor(residentBytes / MIB),
+    diskBytes: guest?.diskUsedBytes ?? null,
+    guest,
   };
 }
 
-function hostCpuPercent(before: Look | undefined, now: Look, host: ProcessUsage): number {
-  const [cpuMs, wallMs] =
-    before?.host == null
-      ? [host.cpuMs, now.guest.uptimeMs]
-      : [host.cpuMs - before.host.cpuMs, now.atMs - before.atMs];
-  return percent(cpuMs, wallMs);
+function guestUsage(before: GuestMetrics | null, now: GuestMetrics): NonNullable<Usage["guest"]> {
+  return {
+    uptimeMs: now.uptimeMs,
+    cpuPercent: guestCpuPercent(before, now),
+    memoryUsedMiB: Math.floor(now.memory.usedBytes / MIB),
+    memoryTotalMiB: Math.floor(now.memory.totalBytes / MIB),
+    diskUsedBytes: now.disk.usedBytes,
+    diskTotalBytes: now.disk.totalBytes,
+    processes: now.processes,
+    load1: now.load1,
+  };
+}
+
+/** null where the host does not tell, or has nothing to compare with. */
+function hostCpuPercent(before: Look | undefined, now: Look): number | null {
+  if (now.host === null) return null;
+  if (before !== undefined && before.host !== null) {
+    return percent(now.host.cpuMs - before.host.cpuMs, now.atMs - before.atMs);
+  }
+  return now.guest === null ? null : percent(now.host.cpuMs, now.guest.uptimeMs);
 }
 
 /** Of one CPU, as on the host. The guest may count backwards or say anything. */
-function guestCpuPercent(before: GuestMetrics | undefined, now: GuestMetrics): number {
+function guestCpuPercent(before: GuestMetrics | null, now: GuestMetrics): number {
   const busyUsec = now.cpu.busyUsec - (before?.cpu.busyUsec ?? 0);
   const wallMs = now.uptimeMs - (before?.uptimeMs ?? 0);
   return Math.min(percent(busyUsec / 1000, wallMs), 100 * Math.max(1, now.cpu.count));

@@ -24,6 +24,11 @@ export class RecordWriter {
     await this.#tail;
   }
 
+  /** It was not the end after all. */
+  resume(): void {
+    this.#isEnded = false;
+  }
+
   #next(): Promise<void> {
     const written = this.#tail.then(async () => {
       this.#waiting = undefined;

@@ -91,10 +91,9 @@ const RecordSchema = Type.Object({
   createdAt: Time,
   startedAt: OrNull(Time),
   stoppedAt: OrNull(Time),
-  stages: Type.Array(
-    Type.Object({ stage: Text, durationMs: Type.Number({ minimum: 0 }) }),
-    { maxItems: 64 },
-  ),
+  stages: Type.Array(Type.Object({ stage: Text, durationMs: Type.Number({ minimum: 0 }) }), {
+    maxItems: 64,
+  }),
   failure: OrNull(Type.Object({ code: Text, message: Text, at: Time })),
   disk: OrNull(
     Type.Object({

@@ -20,8 +20,8 @@ import type {
   SandboxSpec,
 } from "./service.js";
 
-/** A guest that does not tell its numbers in this time is busy or worse. */
-const METRICS_TIMEOUT_MS = 10_000;
+/** A guest that does not tell its numbers in this time is not waited for. */
+const METRICS_TIMEOUT_MS = 3_000;
 
 export interface RunningSandboxOpts {
   /** For messages: `namespace/name`. */
@@ -35,7 +35,8 @@ export interface RunningSandboxOpts {
   readonly reservation: Disposable;
   /** Ends the watch of the console. */
   readonly endConsole: () => Promise<void>;
-  readonly onDeadline: (reason: DeadlineReason) => void;
+  /** Told when `due` has a reason. */
+  readonly onDeadline: () => void;
   readonly deps: SandboxDeps;
 }
 
@@ -83,6 +84,11 @@ export class RunningSandbox {
     return this.#exit;
   }
 
+  /** Why it is to be stopped now; undefined when it is not. */
+  get due(): DeadlineReason | undefined {
+    return this.#deadlines.due;
+  }
+
   info(): NonNullable<SandboxInfo["vm"]> {
     const { id, driver, pid, confinement } = this.guest.vm;
     const stopsAtMs = this.#deadlines.nextMs;
@@ -116,6 +122,16 @@ export class RunningSandbox {
     }
   }
 
+  /** Something of its contexts, while it is not idle. */
+  async useKernels<T>(work: (kernels: Kernels) => Promise<T>): Promise<T> {
+    using _activity = this.#deadlines.activity();
+    try {
+      return await work(this.kernels);
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
   /** What is under way, and what comes, fails with `error`. */
   endCalls(error: MsbError): void {
     this.#ending ??= error;
@@ -135,9 +151,11 @@ export class RunningSandbox {
     this.#deadlines.end();
     this.#letGo();
     this.kernels.close(this.#ending);
-    const exit = await this.guest.stop(graceMs === undefined ? {} : { graceMs });
-    await this.release();
-    return exit;
+    try {
+      return await this.guest.stop(graceMs === undefined ? {} : { graceMs });
+    } finally {
+      await this.release();
+    }
   }
 
   /** For a VM that is gone. */

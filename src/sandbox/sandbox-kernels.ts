@@ -30,7 +30,14 @@ export async function openSandboxKernels(
   const { env, workdir, user } = context;
   const { maxOutputBytes } = deps;
   const kept = adopt === undefined ? {} : { adopt };
-  const opening = deps.openKernels(guest.agent, { env, workdir, user, maxOutputBytes, onChange, ...kept });
+  const opening = deps.openKernels(guest.agent, {
+    env,
+    workdir,
+    user,
+    maxOutputBytes,
+    onChange,
+    ...kept,
+  });
   try {
     kernels = await abortable(opening, signal, "The start");
   } catch (error) {

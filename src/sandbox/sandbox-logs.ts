@@ -48,5 +48,8 @@ function leftOut(dropped: number, opts: ReadLogsOpts): LogEntry {
   const message = `${dropped} entries were left out here: they came faster than they were read.`;
   if (!opts.sources.includes("events")) return { source: "console", text: `\n[${message}]\n` };
   const at = new Date(opts.now()).toISOString();
-  return { source: "events", event: { seq: 0, at, type: "left-out", message, details: { dropped } } };
+  return {
+    source: "events",
+    event: { seq: 0, at, type: "left-out", message, details: { dropped } },
+  };
 }

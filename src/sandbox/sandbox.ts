@@ -1,5 +1,6 @@
 /** One sandbox: its record in memory and on disk, its logs, and what runs of it. Who changes it holds its turn. */
 import { messageOf, MsbError } from "../errors.js";
+import type { Digest } from "../oci/digest.js";
 import { ConsoleLog } from "./console-log.js";
 import { EventLog } from "./event-log.js";
 import type { SandboxDeps } from "./manager-opts.js";
@@ -8,7 +9,13 @@ import { RecordWriter } from "./record-writer.js";
 import type { SandboxRecord } from "./record.js";
 import type { RunningSandbox } from "./running-sandbox.js";
 import type { SandboxPaths } from "../paths.js";
-import type { SandboxEvent, SandboxInfo, SandboxKey, SandboxSpec, SandboxState } from "./service.js";
+import type {
+  SandboxEvent,
+  SandboxInfo,
+  SandboxKey,
+  SandboxSpec,
+  SandboxState,
+} from "./service.js";
 import { keyText } from "./sandbox-name.js";
 import { checkChange } from "./state.js";
 
@@ -24,6 +31,10 @@ export class Sandbox {
   readonly removed = new AbortController();
   /** Set while there is a VM that is ready. */
   running: RunningSandbox | null = null;
+  /** The image that it boots or has booted last, from when it is known; its disk may be another's until it is replaced. */
+  bootImage: Digest | null = null;
+  /** Nothing of it was ever written: it can go as if it had never been. */
+  isFresh = false;
   #record: SandboxRecord;
   readonly #writer: RecordWriter;
 
@@ -63,7 +74,10 @@ export class Sandbox {
       vm: null,
       kernels: null,
     };
-    return new Sandbox(record, deps, store);
+    const sandbox = new Sandbox(record, deps, store);
+    sandbox.isFresh = true;
+    deps.onNotice({ kind: "state", key, from: null, to: "creating" });
+    return sandbox;
   }
 
   get record(): SandboxRecord {
@@ -143,8 +157,19 @@ export class Sandbox {
   async delete(): Promise<void> {
     await this.#writer.end();
     await this.flush();
-    await this.store.remove(this.key);
+    try {
+      await this.store.remove(this.key);
+    } catch (error) {
+      this.#writer.resume();
+      throw error;
+    }
+    this.discard();
+  }
+
+  /** It is no more; there is nothing on disk. */
+  discard(): void {
     this.removed.abort();
+    this.deps.onNotice({ kind: "state", key: this.key, from: this.state, to: null });
   }
 
   async flush(): Promise<void> {

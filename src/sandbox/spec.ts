@@ -28,7 +28,13 @@ const MAX_LIMIT_MS = 100 * 365 * 24 * 3600 * 1000;
 export function resolveSpec(opts: SandboxSpecOpts): SandboxSpec {
   return {
     image: checkedImage(opts.image),
-    memoryMiB: whole("memoryMiB", opts.memoryMiB, DEFAULT_MEMORY_MIB, MIN_MEMORY_MIB, MAX_MEMORY_MIB),
+    memoryMiB: whole(
+      "memoryMiB",
+      opts.memoryMiB,
+      DEFAULT_MEMORY_MIB,
+      MIN_MEMORY_MIB,
+      MAX_MEMORY_MIB,
+    ),
     cpus: whole("cpus", opts.cpus, DEFAULT_CPUS, 1, MAX_CPUS),
     diskMiB: whole("diskMiB", opts.diskMiB, DEFAULT_DISK_MIB, MIN_DISK_MIB, MAX_DISK_MIB),
     env: checkedEnv("env", opts.env ?? []),
@@ -116,7 +122,11 @@ function checkedLabels(labels: Readonly<Record<string, string>>): Readonly<Recor
       throw invalid("labels", name, `${advice}, at most ${MAX_LABEL_NAME_BYTES}`);
     }
     if (typeof value !== "string" || Buffer.byteLength(value) > MAX_LABEL_VALUE_BYTES) {
-      throw invalid(`labels.${name}`, value, `use a text of at most ${MAX_LABEL_VALUE_BYTES} bytes`);
+      throw invalid(
+        `labels.${name}`,
+        value,
+        `use a text of at most ${MAX_LABEL_VALUE_BYTES} bytes`,
+      );
     }
   }
   return Object.fromEntries(entries);

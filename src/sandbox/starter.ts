@@ -80,6 +80,7 @@ class StartAttempt {
     const image = await stages.run("image", () =>
       ensureBootImage(deps.images, { image: spec.image, disk }, { signal, onProgress }),
     );
+    sandbox.bootImage = image.digest;
     await stages.run("disk", () =>
       ensurePrivateDisk(sandbox, image, spec, { makeUpperDisk: deps.makeUpperDisk, signal }),
     );
@@ -123,6 +124,7 @@ class StartAttempt {
     const { sandbox } = this;
     const { spec } = this.opts;
     const isNew = sandbox.state === "creating";
+    sandbox.isFresh = false;
     const patch = { spec, failure: null, stages: [] };
     if (isNew) sandbox.update(patch);
     else sandbox.change("creating", patch);

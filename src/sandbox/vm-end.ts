@@ -22,7 +22,8 @@ export function vmEnd(exit: VmExit | null, at: string): VmEnd {
   const message = isPowerOff
     ? "The guest powered itself off."
     : `The microVM ended: ${howItEnded(exit)}.${lastWords(exit)}`;
-  const details = exit === null ? {} : { reason: exit.reason, exitCode: exit.exitCode, signal: exit.signal };
+  const details =
+    exit === null ? {} : { reason: exit.reason, exitCode: exit.exitCode, signal: exit.signal };
   return {
     state,
     failure: { code: "MSB_ERR_VM_EXITED", message, at },
@@ -42,7 +43,8 @@ const REASONS: Readonly<Record<VmExit["reason"], string>> = {
 function howItEnded(exit: VmExit | null): string {
   if (exit === null) return "nobody knows how, no server was there to see it";
   const how = exit.signal === null ? `status ${exit.exitCode}` : `signal ${exit.signal}`;
-  const failure = exit.failure === undefined ? "" : `, ${exit.failure.step}: ${exit.failure.message}`;
+  const failure =
+    exit.failure === undefined ? "" : `, ${exit.failure.step}: ${exit.failure.message}`;
   return `${REASONS[exit.reason]} (${how}${failure})`;
 }
 
