@@ -8,8 +8,8 @@ const MAX_MESSAGE_LENGTH = 64 * 1024;
 
 export class EventLog {
   readonly #log: CappedLog;
-  /** Known when the file has been read, at the first event. */
-  #lastSeq: number | undefined;
+  /** 0: the file has not been read yet. */
+  #nextSeq = 0;
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(path: string, opts: CappedLogOpts = {}) {
@@ -37,11 +37,18 @@ export class EventLog {
   }
 
   async #add(event: Omit<SandboxEvent, "seq">): Promise<SandboxEvent> {
-    this.#lastSeq ??= parseEvents(await this.#log.read()).at(-1)?.seq ?? 0;
+    const beginning = this.#nextSeq === 0 ? await this.#begin() : "";
     const message = printable(event.message.slice(0, MAX_MESSAGE_LENGTH));
-    const numbered = { seq: ++this.#lastSeq, ...event, message };
-    await this.#log.append(Buffer.from(`${JSON.stringify(numbered)}\n`));
+    const numbered = { seq: this.#nextSeq++, ...event, message };
+    await this.#log.append(Buffer.from(`${beginning}${JSON.stringify(numbered)}\n`));
     return numbered;
+  }
+
+  /** Goes on where the file ends; a line that a crash cut short is ended first. */
+  async #begin(): Promise<string> {
+    const kept = await this.#log.read();
+    this.#nextSeq = (parseEvents(kept).at(-1)?.seq ?? 0) + 1;
+    return kept.length > 0 && kept.at(-1) !== 0x0a ? "\n" : "";
   }
 }
 

@@ -32,8 +32,3 @@ export function checkChange(from: SandboxState, to: SandboxState): void {
 export function isActive(state: SandboxState): boolean {
   return state !== "stopped" && state !== "failed";
 }
-
-/** A record with this state may name a VM that runs. */
-export function mayHaveVm(state: SandboxState): boolean {
-  return state === "booting" || state === "running" || state === "stopping";
-}
