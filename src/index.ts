@@ -19,6 +19,7 @@ export { createUpperDisk } from "./disk/upper-disk.js";
 export { ERROR_CODES, type ErrorCode, isMsbError, MsbError } from "./errors.js";
 export { AutoDriver } from "./hypervisor/auto-driver.js";
 export type {
+  AdoptedVm,
   BootStage,
   DriverName,
   DriverProbe,
@@ -32,5 +33,10 @@ export type { ImageDiskInfo, ImageInfo, RemovedImages, RunConfig } from "./oci/i
 export { type BootableImage, Images, type OpenImagesOpts } from "./oci/images.js";
 export { type MsbPaths, msbPaths } from "./paths.js";
 export { setup, type SetupOpts, type SetupResult } from "./runtime/setup.js";
-export { type BootGuestOpts, type BootTimings, Guest } from "./sandbox/guest.js";
+export {
+  type AdoptGuestOpts,
+  type BootGuestOpts,
+  type BootTimings,
+  Guest,
+} from "./sandbox/guest.js";
 export type { OnProgress, Progress } from "./util/progress.js";

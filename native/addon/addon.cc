@@ -152,6 +152,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("probeHost", Napi::Function::New(env, ProbeHostExport, "probeHost"));
   exports.Set("checkVmConfig", Napi::Function::New(env, CheckVmConfigExport, "checkVmConfig"));
   exports.Set("bootMicroVm", Napi::Function::New(env, BootMicroVm, "bootMicroVm"));
+  exports.Set("watchMicroVm", Napi::Function::New(env, WatchMicroVm, "watchMicroVm"));
+  exports.Set("processStartTime", Napi::Function::New(env, StartTimeOfProcess, "processStartTime"));
   exports.Set("cloneSparse", Napi::Function::New(env, CloneSparseExport, "cloneSparse"));
   exports.Set("tryLockFile", Napi::Function::New(env, TryLockFile, "tryLockFile"));
   exports.Set("waitForFileLock", Napi::Function::New(env, WaitForFileLock, "waitForFileLock"));

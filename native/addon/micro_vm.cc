@@ -1,5 +1,7 @@
 #include "addon/micro_vm.h"
 
+#include <cerrno>
+#include <climits>
 #include <csignal>
 #include <memory>
 #include <mutex>
@@ -9,7 +11,9 @@
 
 #include "addon/napi_error.h"
 #include "addon/process_monitor.h"
+#include "addon/process_watch.h"
 #include "addon/vmm_spawn.h"
+#include "base/process_identity.h"
 
 namespace msb::addon {
 namespace {
@@ -175,6 +179,10 @@ bool ParseRequest(const Napi::Value& argument, VmmRequest* request) {
   if (!detached.IsBoolean())
     return ThrowArgument(env, "bootMicroVm: detached must be a boolean"), false;
   request->detached = detached.As<Napi::Boolean>().Value();
+  if (!object.Get("reportPath").IsUndefined() &&
+      (!GetString(object, "reportPath", &request->report_path) || request->report_path.empty())) {
+    return ThrowArgument(env, "bootMicroVm: reportPath must be a path"), false;
+  }
   const Napi::Value channels = object.Get("channels");
   if (!channels.IsArray())
     return ThrowArgument(env, "bootMicroVm: channels must be an array"), false;
@@ -193,6 +201,46 @@ bool ParseRequest(const Napi::Value& argument, VmmRequest* request) {
   return !env.IsExceptionPending();
 }
 
+// Pids are positive; anything else is refused with a pending exception.
+std::optional<pid_t> ParsePid(const Napi::Env env, const Napi::Value& value, const char* caller) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : 0;
+  if (number >= 1 && number <= INT_MAX && number == static_cast<int>(number))
+    return static_cast<pid_t>(number);
+  ThrowArgument(env, std::string(caller) + ": pid must be a whole number from 1 on");
+  return std::nullopt;
+}
+
+Status NoMonitor() {
+  return Status::Error("pthread_create", EAGAIN, "cannot start the monitor's thread");
+}
+
+// The handle of a supervisor, whose end and whose report's lines are told from now on. Undefined
+// with a pending exception when the environment is ending.
+Napi::Value StartWatching(Napi::Env env, ProcessMonitor* monitor, VmmProcess process,
+                          Napi::Function on_event) {
+  auto carrier = std::make_shared<EventCarrier>();
+  auto* const side = new JsSide{Napi::Promise::Deferred::New(env), carrier, nullptr};
+  side->process = std::make_shared<MonitoredProcess>(std::move(process), carrier);
+  EventFunction function = EventFunction::New(env, on_event, "msb-vmm report", 0, 1, side,
+                                              FinalizeJsSide, static_cast<void*>(nullptr));
+  if (env.IsExceptionPending()) {
+    carrier->Close(/*release=*/false);
+    if (side->process->is_child()) {
+      // No one could hear of the VM; the monitor still reaps what the closed lifeline ends.
+      side->process->Kill(SIGKILL);
+      monitor->Watch(side->process);
+    }
+    delete side;
+    return env.Undefined();
+  }
+  carrier->Open(function);
+  const Napi::Object handle = MakeHandle(env, *side);
+  // Last: from here on the monitor may end the function, and `side` with it, at the next turn of
+  // the event loop.
+  monitor->Watch(side->process);
+  return handle;
+}
+
 }  // namespace
 
 Napi::Value BootMicroVm(const Napi::CallbackInfo& info) {
@@ -204,34 +252,44 @@ Napi::Value BootMicroVm(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   ProcessMonitor* const monitor = ProcessMonitor::Get();
-  StatusOr<VmmProcess> process =
-      monitor == nullptr
-          ? Status::Error("pthread_create", EAGAIN, "cannot start the monitor's thread")
-          : SpawnVmm(request);
+  StatusOr<VmmProcess> process = monitor == nullptr ? NoMonitor() : SpawnVmm(request);
   if (!process.ok()) {
     ToError(env, process.status()).ThrowAsJavaScriptException();
     return env.Undefined();
   }
-  auto carrier = std::make_shared<EventCarrier>();
-  auto* const side = new JsSide{Napi::Promise::Deferred::New(env), carrier, nullptr};
-  side->process = std::make_shared<MonitoredProcess>(std::move(process.value()), carrier);
-  EventFunction function =
-      EventFunction::New(env, info[1].As<Napi::Function>(), "msb-vmm report", 0, 1, side,
-                         FinalizeJsSide, static_cast<void*>(nullptr));
-  if (env.IsExceptionPending()) {
-    // No one could hear of the VM; the monitor still reaps what the closed lifeline ends.
-    carrier->Close(/*release=*/false);
-    side->process->Kill(SIGKILL);
-    monitor->Watch(side->process);
-    delete side;
+  return StartWatching(env, monitor, std::move(process.value()), info[1].As<Napi::Function>());
+}
+
+Napi::Value WatchMicroVm(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::optional<pid_t> pid = ParsePid(env, info[0], "watchMicroVm");
+  if (!pid.has_value()) return env.Undefined();
+  if (!info[1].IsString()) {
+    ThrowArgument(env, "watchMicroVm: startTime must be a string");
     return env.Undefined();
   }
-  carrier->Open(function);
-  const Napi::Object handle = MakeHandle(env, *side);
-  // Last: from here on the monitor may end the function, and `side` with it, at the next turn of
-  // the event loop.
-  monitor->Watch(side->process);
-  return handle;
+  ProcessMonitor* const monitor = ProcessMonitor::Get();
+  StatusOr<std::optional<VmmProcess>> process =
+      monitor == nullptr ? NoMonitor() : OpenVmm(*pid, info[1].As<Napi::String>().Utf8Value());
+  if (!process.ok()) {
+    ToError(env, process.status()).ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  if (!process.value().has_value()) return env.Null();
+  // Its report went to the process that started it, so no line will come.
+  const Napi::Function no_line = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
+  return StartWatching(env, monitor, std::move(*process.value()), no_line);
+}
+
+Napi::Value StartTimeOfProcess(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::optional<pid_t> pid = ParsePid(env, info[0], "processStartTime");
+  if (!pid.has_value()) return env.Undefined();
+  const StatusOr<std::string> start_time = ProcessStartTime(*pid);
+  if (start_time.ok()) return Napi::String::New(env, start_time.value());
+  if (start_time.status().error_number() == ESRCH) return env.Null();
+  ToError(env, start_time.status()).ThrowAsJavaScriptException();
+  return env.Undefined();
 }
 
 }  // namespace msb::addon

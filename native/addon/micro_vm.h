@@ -7,6 +7,10 @@ namespace msb::addon {
 
 // bootMicroVm(request, onEvent): starts msb-vmm and gives a handle, see src/native/binding.ts.
 Napi::Value BootMicroVm(const Napi::CallbackInfo& info);
+// watchMicroVm(pid, startTime): the handle of an msb-vmm that another process has started, or null.
+Napi::Value WatchMicroVm(const Napi::CallbackInfo& info);
+// processStartTime(pid): tells it from others that get its number; null when there is none.
+Napi::Value StartTimeOfProcess(const Napi::CallbackInfo& info);
 
 }  // namespace msb::addon
 

@@ -11,6 +11,7 @@
 
 #include "addon/background_thread.h"
 #include "base/fd_util.h"
+#include "base/process_identity.h"
 
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -28,6 +29,8 @@ constexpr int kReapRetryMs = 10;
 
 MonitoredProcess::MonitoredProcess(VmmProcess process, std::shared_ptr<ProcessListener> listener)
     : pid_(process.pid),
+      is_child_(process.is_child),
+      start_time_(std::move(process.start_time)),
       listener_(std::move(listener)),
       report_(std::move(process.report)),
       pidfd_(std::move(process.pidfd)),
@@ -40,6 +43,12 @@ bool MonitoredProcess::Kill(int signal_number) {
   if (pidfd_.valid())
     return syscall(SYS_pidfd_send_signal, pidfd_.get(), signal_number, nullptr, 0) == 0;
 #endif
+  if (!is_child_) {
+    // Somebody else reaps it, so its number may be another's by now.
+    const StatusOr<std::string> start_time = ProcessStartTime(pid_);
+    if (!start_time.ok() || start_time.value() != start_time_) return false;
+    return kill(pid_, signal_number) == 0;
+  }
   // Not reaped and only we reap, so the number is still its.
   return kill(pid_, signal_number) == 0;
 }
@@ -71,14 +80,16 @@ bool MonitoredProcess::Reap() {
   ProcessExit exit;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    int status = 0;
-    const pid_t pid = RetryOnEintr([&] { return waitpid(pid_, &status, WNOHANG); });
-    if (pid == 0) return false;
+    if (is_child_) {
+      int status = 0;
+      const pid_t pid = RetryOnEintr([&] { return waitpid(pid_, &status, WNOHANG); });
+      if (pid == 0) return false;
+      if (pid == pid_ && WIFEXITED(status)) exit.exit_code = WEXITSTATUS(status);
+      if (pid == pid_ && WIFSIGNALED(status)) exit.signal = WTERMSIG(status);
+    }
     is_reaped_ = true;
     pidfd_.Reset();
     lifeline_.Reset();
-    if (pid == pid_ && WIFEXITED(status)) exit.exit_code = WEXITSTATUS(status);
-    if (pid == pid_ && WIFSIGNALED(status)) exit.signal = WTERMSIG(status);
   }
   // All that it has written is in the pipe by now.
   ReadReport();

@@ -14,7 +14,7 @@
 
 namespace msb::addon {
 
-// How a process ended. Both are absent when somebody else has reaped it.
+// How a process ended. Both are absent when somebody else has reaped it, as with what is no child.
 struct ProcessExit {
   std::optional<int> exit_code;
   std::optional<int> signal;
@@ -29,12 +29,13 @@ class ProcessListener {
   virtual void OnExit(const ProcessExit& exit) = 0;
 };
 
-// An msb-vmm from its start until it is reaped. Any thread may call.
+// An msb-vmm from its start, or from its adoption, until its end was seen. Any thread may call.
 class MonitoredProcess {
  public:
   MonitoredProcess(VmmProcess process, std::shared_ptr<ProcessListener> listener);
 
   pid_t pid() const { return pid_; }
+  bool is_child() const { return is_child_; }
   // False when the process is gone.
   bool Kill(int signal_number);
   // Gives up ownership: the VM ends. Nothing happens when it is detached.
@@ -49,6 +50,8 @@ class MonitoredProcess {
   bool Reap();
 
   const pid_t pid_;
+  const bool is_child_;
+  const std::string start_time_;
   const std::shared_ptr<ProcessListener> listener_;
   UniqueFd report_;
   std::string partial_line_;

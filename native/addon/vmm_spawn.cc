@@ -75,6 +75,34 @@ class Listeners {
   std::vector<std::string> paths_;
 };
 
+// A new file for the supervisor's report, removed again unless it is kept.
+class ReportFile {
+ public:
+  ReportFile() = default;
+  ReportFile(const ReportFile&) = delete;
+  ~ReportFile() {
+    if (!path_.empty()) unlink(path_.c_str());
+  }
+
+  Status Create(const std::string& path) {
+    if (path.front() != '/' || path.find('\0') != std::string::npos) {
+      return Status::Invalid("reportPath", "\"" + path + "\" is not an absolute path");
+    }
+    // Appending: whoever else has it open cannot make the supervisor overwrite its own lines.
+    fd_.Reset(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
+    if (!fd_.valid()) return Status::Errno("open", path);
+    path_ = path;
+    return Status();
+  }
+
+  int fd() const { return fd_.get(); }
+  void Keep() { path_.clear(); }
+
+ private:
+  UniqueFd fd_;
+  std::string path_;
+};
+
 Status CheckRequest(const VmmRequest& request) {
   StatusOr<krun::VmConfig> config = krun::ParseVmConfig(request.config);
   if (!config.ok()) return config.status();
@@ -161,6 +189,8 @@ StatusOr<VmmProcess> SpawnVmm(const VmmRequest& request) {
   Listeners listeners;
   for (const ChannelSocket& channel : request.channels)
     MSB_RETURN_IF_ERROR(listeners.Add(channel.path));
+  ReportFile report_file;
+  if (!request.report_path.empty()) MSB_RETURN_IF_ERROR(report_file.Create(request.report_path));
   StatusOr<UniqueFd> config = MakeConfigFd(request.config);
   if (!config.ok()) return config.status();
 
@@ -178,6 +208,8 @@ StatusOr<VmmProcess> SpawnVmm(const VmmRequest& request) {
     MSB_RETURN_IF_ERROR(plan.Place(lifeline_out.get(), next));
   }
   ++next;
+  if (report_file.fd() >= 0) MSB_RETURN_IF_ERROR(plan.Place(report_file.fd(), next));
+  ++next;
   for (const UniqueFd& listener : listeners.fds())
     MSB_RETURN_IF_ERROR(plan.Place(listener.get(), next++));
   MSB_RETURN_IF_ERROR(plan.Run(request.vmm_path, &process.pid));
@@ -185,6 +217,7 @@ StatusOr<VmmProcess> SpawnVmm(const VmmRequest& request) {
   process.pidfd.Reset(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));
 #endif
   listeners.Keep();
+  report_file.Keep();
   return StatusOr<VmmProcess>(std::move(process));
 }
 

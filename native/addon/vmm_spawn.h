@@ -23,12 +23,19 @@ struct VmmRequest {
   // Must have the names of the config's channels, in its order.
   std::vector<ChannelSocket> channels;
   bool detached = false;
+  // Where the supervisor also keeps its report, for those who come later; empty for nowhere.
+  std::string report_path;
 };
 
 // A running msb-vmm.
 struct VmmProcess {
   pid_t pid = -1;
-  // Refers to exactly this process even after its end; invalid where the kernel has none.
+  // False when another process has started it: then its exit status is not for us.
+  bool is_child = true;
+  // What ProcessStartTime says of it; only of what is no child.
+  std::string start_time;
+  // Becomes readable with its end. On Linux a pidfd, which refers to exactly this process even
+  // after that; on macOS a kqueue, for what is no child. Invalid where there is neither.
   UniqueFd pidfd;
   // Read end of the report.
   UniqueFd report;

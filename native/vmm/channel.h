@@ -38,6 +38,9 @@ class Channel {
   virtual bool Pending() const = 0;
   void DropHost();
 
+  // The last bytes of what it keeps, at most `max_bytes`.
+  virtual std::string Tail(size_t max_bytes) const { return ""; }
+
  protected:
   // Takes both descriptors. `vm` is a socket or the master of a pty.
   Channel(std::string name, UniqueFd listener, UniqueFd vm);

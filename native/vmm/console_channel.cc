@@ -47,6 +47,17 @@ class ConsoleChannel : public Channel {
 
   bool Pending() const override { return has_vm() || (has_host() && sent_ < ring_.end()); }
 
+  std::string Tail(size_t max_bytes) const override {
+    std::string tail;
+    uint64_t position = ring_.end() - std::min<uint64_t>(max_bytes, ring_.end() - ring_.begin());
+    while (position < ring_.end()) {
+      const std::string_view piece = ring_.From(position);
+      tail.append(piece);
+      position += piece.size();
+    }
+    return tail;
+  }
+
  protected:
   short WantedFromHost() const override {
     return static_cast<short>(POLLIN | (sent_ < ring_.end() ? POLLOUT : 0));

@@ -24,7 +24,7 @@ namespace {
 constexpr rlim_t kMaxOpenFiles = 1024;
 
 std::vector<int> ExpectedFds(size_t channels) {
-  std::vector<int> fds = {0, 1, 2, kConfigFd, kReportFd, kLifelineFd};
+  std::vector<int> fds = {0, 1, 2, kConfigFd, kReportFd, kLifelineFd, kReportFileFd};
   for (size_t i = 0; i < channels; ++i) fds.push_back(kFirstChannelFd + static_cast<int>(i));
   return fds;
 }
@@ -70,6 +70,8 @@ Status Sanitize() {
 #endif
   ResetSignals();
   signal(SIGPIPE, SIG_IGN);
+  // A report file that is full is no reason to end.
+  signal(SIGXFSZ, SIG_IGN);
   umask(077);
   // Fails when the owner has already made us a session leader.
   setsid();

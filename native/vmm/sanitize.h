@@ -13,7 +13,8 @@ namespace msb::vmm {
 inline constexpr int kConfigFd = 3;
 inline constexpr int kReportFd = 4;
 inline constexpr int kLifelineFd = 5;
-inline constexpr int kFirstChannelFd = 6;
+inline constexpr int kReportFileFd = 6;
+inline constexpr int kFirstChannelFd = 7;
 
 // Removes what the process should not have inherited: descriptors, environment, signal
 // dispositions, session, the right to gain privileges, core dumps. Runs before the config is read.

@@ -1,7 +1,6 @@
 #include "vmm/supervisor.h"
 
 #include <poll.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -18,32 +17,22 @@ namespace msb::vmm {
 namespace {
 
 constexpr size_t kStderrTailBytes = 4096;
+// Of the console, in the report file.
+constexpr size_t kConsoleTailBytes = 8192;
 // How long hosts may take to read what a VM has left behind.
 constexpr int64_t kFlushMicros = 1'000'000;
 
 // Poll slots; the channels' follow.
 enum Slot : size_t { kSignals, kLifeline, kMessages, kOutput, kFirstChannel };
 
-// A disk does not grow, so nothing the VM process writes is longer than its largest writable one.
-Status LimitToDisks(const krun::VmConfig& config) {
-  uint64_t largest = 0;
-  for (const krun::DiskConfig& disk : config.disks) {
-    struct stat info = {};
-    // A missing disk is reported by the VM process, with its name.
-    if (disk.read_only || stat(disk.path.c_str(), &info) != 0) continue;
-    largest = std::max(largest, static_cast<uint64_t>(info.st_size));
-  }
-  return LimitFileSize(largest);
-}
-
 }  // namespace
 
-Supervisor::Supervisor(const krun::VmConfig& config, const BootReport& report)
+Supervisor::Supervisor(const krun::VmConfig& config, BootReport* report)
     : config_(config), report_(report) {}
 
 int Supervisor::Run() {
   if (const Status status = Start(); !status.ok()) {
-    report_.Failed(status);
+    report_->Failed(status);
     return kFailedExitCode;
   }
   while (!is_reaped_) Step();
@@ -59,19 +48,21 @@ Status Supervisor::Start() {
     MSB_RETURN_IF_ERROR(SetNonBlocking(listeners.back().get()));
     MSB_RETURN_IF_ERROR(SetCloseOnExec(listeners.back().get(), true));
   }
-  MSB_RETURN_IF_ERROR(LimitToDisks(config_));
   // Before the fork, so that no SIGCHLD is missed.
   MSB_RETURN_IF_ERROR(signals_.Open());
   StatusOr<VmProcess> started = StartVmProcess(config_);
   if (!started.ok()) return started.status();
   vm_ = std::move(started.value());
-  report_.Stage("forked", {{"pid", Json(static_cast<int64_t>(vm_.pid))}});
+  // The only file it has.
+  MSB_RETURN_IF_ERROR(LimitFileSize(kMaxReportFileBytes));
+  report_->Stage("forked", {{"pid", Json(static_cast<int64_t>(vm_.pid))}});
 
   for (size_t i = 0; i < listeners.size(); ++i) {
     const std::string& name = config_.channels[i];
     const auto make = name == krun::kConsoleChannel ? MakeConsoleChannel : MakeRelayChannel;
     channels_.push_back(make(name, std::move(listeners[i]), std::move(vm_.channels[i])));
     if (name == krun::kAgentChannel) agent_ = channels_.back().get();
+    if (name == krun::kConsoleChannel) console_ = channels_.back().get();
   }
   vm_.channels.clear();
   alone_since_micros_ = MonotonicMicros();
@@ -140,13 +131,13 @@ void Supervisor::HandleMessage(std::string_view line) {
   if (!stage.ok()) return;
   if (stage.value() == "libkrun-loaded" && !is_loaded_) {
     is_loaded_ = true;
-    report_.Stage("libkrun-loaded");
+    report_->Stage("libkrun-loaded");
   } else if (stage.value() == "entering" && !has_entered_) {
     has_entered_ = true;
     StatusOr<std::vector<std::string>> names = message.value().GetStrings("confinement", 32);
     Json::Array confinement;
     if (names.ok()) confinement.assign(names.value().begin(), names.value().end());
-    report_.Stage("entering", {{"confinement", Json(std::move(confinement))}});
+    report_->Stage("entering", {{"confinement", Json(std::move(confinement))}});
   } else if (stage.value() == "failed" && failure_.ok()) {
     StatusOr<std::string> step = message.value().GetString("step");
     StatusOr<int64_t> error_number = message.value().GetInt("errno", 0, INT_MAX);
@@ -179,7 +170,7 @@ void Supervisor::ReportAlive() {
     // "entering" was said before the byte was written, but may have been missed by this round's
     // poll.
     ReadMessages();
-    report_.Stage("alive", {{"channel", Json(channel->name())}});
+    report_->Stage("alive", {{"channel", Json(channel->name())}});
     return;
   }
 }
@@ -229,9 +220,11 @@ void Supervisor::FlushChannels() {
 
 int Supervisor::ReportEnd() {
   Json::Object facts = {{"stderrTail", Json(stderr_tail_)}};
+  Json::Object file_facts;
+  if (console_ != nullptr) file_facts["consoleTail"] = Json(console_->Tail(kConsoleTailBytes));
   const bool has_exited = WIFEXITED(wait_status_);
   if (!failure_.ok() && has_exited && WEXITSTATUS(wait_status_) == kFailedExitCode) {
-    report_.Failed(failure_, std::move(facts));
+    report_->Failed(failure_, std::move(facts), std::move(file_facts));
     return kFailedExitCode;
   }
   if (has_exited) {
@@ -240,7 +233,7 @@ int Supervisor::ReportEnd() {
     facts["signal"] = Json(WTERMSIG(wait_status_));
   }
   facts["reason"] = Json(end_reason_ != nullptr ? end_reason_ : has_exited ? "guest" : "killed");
-  report_.Stage("exited", std::move(facts));
+  report_->Stage("exited", std::move(facts), std::move(file_facts));
   return 0;
 }
 

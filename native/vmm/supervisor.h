@@ -24,7 +24,7 @@ namespace msb::vmm {
 class Supervisor {
  public:
   // Both must outlive the supervisor.
-  Supervisor(const krun::VmConfig& config, const BootReport& report);
+  Supervisor(const krun::VmConfig& config, BootReport* report);
 
   // Takes the inherited descriptors of native/README.md. Returns the exit code of msb-vmm.
   int Run();
@@ -45,12 +45,13 @@ class Supervisor {
   int ReportEnd();
 
   const krun::VmConfig& config_;
-  const BootReport& report_;
+  BootReport* const report_;
   SignalPipe signals_;
   UniqueFd lifeline_;
   VmProcess vm_;
   std::vector<std::unique_ptr<Channel>> channels_;
   Channel* agent_ = nullptr;
+  Channel* console_ = nullptr;
 
   // Each stage is reported once, however often the VM process says it.
   bool is_loaded_ = false;

@@ -80,6 +80,18 @@ Status CheckFiles(const krun::VmConfig& config) {
   return Status();
 }
 
+// A disk does not grow, so nothing the VM process writes is longer than its largest writable one.
+Status LimitToDisks(const krun::VmConfig& config) {
+  uint64_t largest = 0;
+  for (const krun::DiskConfig& disk : config.disks) {
+    struct stat info = {};
+    // A missing disk is reported later, with its name.
+    if (disk.read_only || stat(disk.path.c_str(), &info) != 0) continue;
+    largest = std::max(largest, static_cast<uint64_t>(info.st_size));
+  }
+  return LimitFileSize(largest);
+}
+
 void SayEntering(const VmEntry& entry, std::vector<std::string> confinement) {
   Json::Array names;
   for (std::string& name : confinement) names.push_back(Json(std::move(name)));
@@ -158,6 +170,7 @@ Status Enter(const krun::VmConfig& config, VmEntry* entry) {
   signal(SIGPIPE, SIG_IGN);
   MSB_RETURN_IF_ERROR(DieWithSupervisor(entry->supervisor));
   MSB_RETURN_IF_ERROR(TakeStandardStreams(entry->output));
+  MSB_RETURN_IF_ERROR(LimitToDisks(config));
   return config.driver == krun::Driver::kLibkrun ? EnterLibkrun(config, *entry)
                                                  : EnterQemu(config, entry);
 }

@@ -36,6 +36,7 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
   #nextStream = 1;
   #closeError: MsbError | undefined;
   #reconnecting: Promise<void> | undefined;
+  #isConnectionWanted = true;
   readonly #execs = new Map<number, ExecSession>();
   readonly #disconnectListeners = new Set<(error: MsbError) => void>();
 
@@ -64,6 +65,11 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
 
   get isConnected(): boolean {
     return this.#connection !== null;
+  }
+
+  /** False after `disconnect` until `reconnect`, and after `close`: a loss was not asked for otherwise. */
+  get isConnectionWanted(): boolean {
+    return this.#isConnectionWanted;
   }
 
   connection(): Connection | null {
@@ -157,6 +163,7 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
   async reconnect(opts: { signal?: AbortSignal } = {}): Promise<void> {
     if (this.#connection !== null) return;
     if (this.#closeError !== undefined) throw this.#closeError;
+    this.#isConnectionWanted = true;
     this.#reconnecting ??= this.#reattach(opts.signal).finally(
       () => (this.#reconnecting = undefined),
     );
@@ -165,6 +172,7 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
 
   /** Drops the connection; what runs in the guest goes on. */
   disconnect(): void {
+    this.#isConnectionWanted = false;
     this.#connection?.close(unreachable("this client disconnected"));
   }
 
@@ -172,6 +180,7 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
   close(error: MsbError = unreachable("this client was closed")): void {
     if (this.#closeError !== undefined) return;
     this.#closeError = error;
+    this.#isConnectionWanted = false;
     this.#connection?.close(error);
     for (const session of this.#execs.values()) session.abandon(error);
     this.#execs.clear();
@@ -217,6 +226,8 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
         });
       }
       this.#hello = readHelloReply(reply);
+      // Closed meanwhile: nobody would ever close this connection.
+      if (this.#closeError !== undefined) throw this.#closeError;
     } catch (error) {
       connection.close(
         error instanceof MsbError ? error : unreachable("the handshake failed", error),

@@ -9,9 +9,14 @@ const MIN_MEMORY_MIB = 64;
 /** What is left to the host when a single VM asks for all of its memory. */
 const HOST_RESERVE_MIB = 128;
 
+/** Can it name a VM, and with it a folder? */
+export function isVmId(id: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(id);
+}
+
 /** Throws MSB_ERR_INVALID_ARGUMENT naming the option, MSB_ERR_DISK_NOT_FOUND or MSB_ERR_DISK_INVALID. */
 export async function checkVmConfig(config: VmConfig, limits: { maxVcpus: number }): Promise<void> {
-  if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(config.id)) {
+  if (!isVmId(config.id)) {
     throw invalid("id", config.id, "use letters, digits, '-' and '_', at most 64");
   }
   if (

@@ -48,6 +48,8 @@ export interface MicroVm extends AsyncDisposable {
   readonly driver: DriverName;
   /** The supervisor; its end is the VM's end. */
   readonly pid: number;
+  /** The VM process itself, QEMU or libkrun, whose memory and CPU time are the VM's; null before there is one. */
+  readonly vmPid: number | null;
   /** The unix socket of the guest agent's channel. */
   readonly agentSocket: string;
   readonly stages: readonly BootStage[];
@@ -59,9 +61,19 @@ export interface MicroVm extends AsyncDisposable {
   readonly exited: Promise<VmExit>;
   /** What the guest wrote to its console last, as it is, at most 64 KiB: hostile to a terminal. */
   consoleTail(): string;
+  /** Calls `listener` with what the guest writes to its console, as it comes; returns the function that removes it. */
+  onConsole(listener: (bytes: Buffer) => void): () => void;
   /** Waits `graceMs` (default 0) for the VM to end by itself, then ends it. Idempotent. */
   stop(opts?: { graceMs?: number }): Promise<VmExit>;
+  /**
+   * Leaves a detached VM to whoever adopts it next: it no longer keeps this process running, its console
+   * is not followed, and its folder stays when it ends. Idempotent.
+   */
+  release(): void;
 }
+
+/** What is found of a VM that another process started: the VM, or how it ended, null where nobody knows. */
+export type AdoptedVm = MicroVm | { readonly ended: VmExit | null };
 
 /** Can this driver work here? If not, `reason` says what was tried and what to do. */
 export type DriverProbe =

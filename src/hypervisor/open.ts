@@ -8,11 +8,13 @@ import { type MsbPaths, msbPaths } from "../paths.js";
 import { findQemu } from "../runtime/qemu.js";
 import { type FetchProgress, resolveRuntime } from "../runtime/resolve.js";
 import { AutoDriver } from "./auto-driver.js";
-import type { HypervisorDriver } from "./driver.js";
+import { isVmId } from "./check-config.js";
+import type { AdoptedVm, HypervisorDriver } from "./driver.js";
 import { LibkrunDriver } from "./libkrun-driver.js";
 import { QemuDriver } from "./qemu-driver.js";
 import { verdictKey } from "./verdict-cache.js";
-import { sweepVmFolders } from "./vm-folder.js";
+import { runningVms, sweepVmFolders } from "./vm-folder.js";
+import { VmProcess } from "./vm-process.js";
 
 export interface OpenHypervisorOpts extends Partial<HypervisorConfig> {
   readonly paths?: MsbPaths;
@@ -32,6 +34,13 @@ export interface Hypervisor {
   readonly bootDisk: string;
   readonly paths: MsbPaths;
   readonly kernelVersion: string;
+  /**
+   * Takes over a VM of this MSB_HOME that another process has started, whichever driver runs it. Of one that is
+   * gone it removes what is left.
+   */
+  adopt(vmId: string): Promise<AdoptedVm>;
+  /** The ids of the VMs of this MSB_HOME that run now, whoever started them. */
+  running(): Promise<readonly string[]>;
 }
 
 /**
@@ -81,6 +90,8 @@ export async function openHypervisor(opts: OpenHypervisorOpts = {}): Promise<Hyp
     bootDisk: await ensureBootDisk(agentPath(), paths),
     paths,
     kernelVersion: kernel.version,
+    adopt: async (vmId) => (isVmId(vmId) ? VmProcess.adopt(native, vmId, paths) : { ended: null }),
+    running: () => runningVms(paths.vmRoot),
   };
 }
 

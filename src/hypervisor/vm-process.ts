@@ -1,29 +1,28 @@
-/** One msb-vmm: starts it, follows its report and the guest's console, ends it. Both drivers use it. */
-import { rm } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
-import { join } from "node:path";
+/** One msb-vmm: starts it or takes it over, follows its report and the guest's console, ends it. */
+import { constants } from "node:os";
 import { MsbError } from "../errors.js";
-import type { MicroVmHandle, NativeBinding } from "../native/binding.js";
+import type { MicroVmHandle, NativeBinding, NativeError } from "../native/binding.js";
 import { deferred, settlesWithin, throwIfAborted } from "../util/async.js";
-import { printable } from "../util/printable.js";
-import { RingBuffer } from "../util/ring-buffer.js";
 import type { MsbPaths } from "../paths.js";
-import type { BootStage, DriverName, MicroVm, VmConfig, VmExit } from "./driver.js";
+import { ConsoleFollower } from "./console-follower.js";
+import type { AdoptedVm, BootStage, DriverName, MicroVm, VmConfig, VmExit } from "./driver.js";
 import { vmExitError } from "./exit-error.js";
 import { vmDisks } from "./vm-disks.js";
-import { claimVmFolder, recordSupervisor } from "./vm-folder.js";
+import {
+  claimVmFolder,
+  type ProcessIdentity,
+  recordSupervisor,
+  removeVmFolder,
+  supervisorOf,
+  type VmFiles,
+  vmFiles,
+} from "./vm-folder.js";
+import { type SupervisorStatus, VmmReport } from "./vmm-report.js";
 
 /** The channels of every VM; the order is that of the supervisor's file descriptors. */
 export const CHANNELS = ["agent", "console"] as const;
-const CONSOLE_TAIL_BYTES = 65_536;
-/** Of the console and of standard error in errors and VmExit. */
-const ERROR_TAIL_LINES = 20;
-/** A boot has about ten. */
-const MAX_REPORT_LINES = 64;
 /** How long the supervisor may take to end its VM after SIGTERM before it is killed, too. */
 const SUPERVISOR_GRACE_MS = 2_000;
-/** How long the console may take to deliver its last bytes after the VM has gone. */
-const CONSOLE_DRAIN_MS = 1_000;
 
 export interface VmProcessOpts {
   readonly driver: DriverName;
@@ -33,45 +32,29 @@ export interface VmProcessOpts {
   readonly machine: Readonly<Record<string, unknown>>;
 }
 
-/** One line of the supervisor's report. */
-interface ReportLine {
-  readonly stage: string;
-  readonly atMs: number;
-  readonly step?: string;
-  readonly errno?: number;
-  readonly message?: string;
-  readonly exitCode?: number;
-  readonly signal?: number;
-  readonly reason?: string;
-  readonly stderrTail?: string;
-  readonly confinement?: readonly string[];
-}
-
 export class VmProcess implements MicroVm {
-  readonly id: string;
-  readonly driver: DriverName;
   readonly agentSocket: string;
-  readonly stages: BootStage[] = [];
-  confinement: readonly string[] = [];
   readonly alive: Promise<void>;
   readonly exited: Promise<VmExit>;
   readonly #alive = deferred<void>();
   readonly #exited = deferred<VmExit>();
   readonly #entered = deferred<void>();
-  readonly #console = new RingBuffer(CONSOLE_TAIL_BYTES);
-  readonly #consoleEnded = deferred<void>();
-  readonly #vmDir: string;
-  #consoleSocket: Socket | undefined;
+  readonly #files: VmFiles;
+  #console!: ConsoleFollower;
   #handle!: MicroVmHandle;
-  #failure: ReportLine | undefined;
-  #ending: ReportLine | undefined;
+  /** Filled line by line, or read from the supervisor's file when another process got the lines. */
+  #report = new VmmReport();
+  #isAdopted = false;
   #isStopping = false;
+  #isReleased = false;
 
-  private constructor(config: VmConfig, opts: VmProcessOpts) {
-    this.id = config.id;
-    this.driver = opts.driver;
-    this.#vmDir = opts.paths.vmDir(config.id);
-    this.agentSocket = join(this.#vmDir, "agent.sock");
+  private constructor(
+    readonly id: string,
+    readonly driver: DriverName,
+    private readonly folder: string,
+  ) {
+    this.#files = vmFiles(folder);
+    this.agentSocket = this.#files.agentSocket;
     this.alive = this.#alive.promise;
     this.exited = this.#exited.promise;
     // Both are looked at by some callers only.
@@ -87,15 +70,15 @@ export class VmProcess implements MicroVm {
   ): Promise<VmProcess> {
     const { signal } = opts;
     throwIfAborted(signal, "The boot");
-    const vm = new VmProcess(config, opts);
+    const vm = new VmProcess(config.id, opts.driver, opts.paths.vmDir(config.id));
     const vmmConfig = supervisorConfig(config, opts);
     await native.checkVmConfig(vmmConfig).catch((cause: unknown) => {
       throw startError(vm, "config", cause);
     });
-    await claimVmFolder(vm.#vmDir, config.id);
+    await claimVmFolder(vm.folder, config.id);
     try {
       vm.#spawn(native, { vmmPath: opts.vmmPath, config: vmmConfig, lifetime: config.lifetime });
-      await recordSupervisor(vm.#vmDir, vm.pid);
+      await recordSupervisor(vm.folder, vm.pid);
     } catch (cause) {
       await vm.#abandonStart();
       throw startError(vm, "spawn", cause);
@@ -114,12 +97,50 @@ export class VmProcess implements MicroVm {
     return vm;
   }
 
+  /**
+   * Takes over the VM `id` that another process has started. One that is gone leaves its folder until
+   * then: how it ended is read from there, and the folder is removed. Throws MSB_ERR_PLATFORM_UNSUPPORTED on a
+   * system that cannot watch other processes.
+   */
+  static async adopt(native: NativeBinding, id: string, paths: MsbPaths): Promise<AdoptedVm> {
+    const folder = paths.vmDir(id);
+    const { reportFile } = vmFiles(folder);
+    const supervisor = await supervisorOf(folder);
+    const handle = supervisor === undefined ? null : watchSupervisor(native, id, supervisor);
+    // After the look at the process: what is gone has written all it will.
+    const report = await VmmReport.read(reportFile);
+    if (handle !== null) {
+      // Without a driver it has not even read its config, and will say at its end why.
+      const vm = new VmProcess(id, report?.driver ?? "qemu", folder);
+      vm.#takeOver(handle, report);
+      return vm;
+    }
+    await removeVmFolder(folder);
+    return { ended: report?.describeExit() ?? null };
+  }
+
   get pid(): number {
     return this.#handle.pid;
   }
 
+  get vmPid(): number | null {
+    return this.#report.vmPid;
+  }
+
+  get stages(): readonly BootStage[] {
+    return this.#report.stages;
+  }
+
+  get confinement(): readonly string[] {
+    return this.#report.confinement;
+  }
+
   consoleTail(): string {
-    return this.#console.toString();
+    return this.#console.tail();
+  }
+
+  onConsole(listener: (bytes: Buffer) => void): () => void {
+    return this.#console.onData(listener);
   }
 
   async stop(opts: { graceMs?: number } = {}): Promise<VmExit> {
@@ -131,6 +152,12 @@ export class VmProcess implements MicroVm {
     return this.exited;
   }
 
+  release(): void {
+    this.#isReleased = true;
+    this.#handle.release();
+    this.#console.close();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
@@ -139,98 +166,69 @@ export class VmProcess implements MicroVm {
     native: NativeBinding,
     opts: { vmmPath: string; config: string; lifetime: VmConfig["lifetime"] },
   ): void {
-    const socketPath = (name: string): string => join(this.#vmDir, `${name}.sock`);
+    const sockets = { agent: this.#files.agentSocket, console: this.#files.consoleSocket };
     this.#handle = native.bootMicroVm(
       {
         vmmPath: opts.vmmPath,
         config: opts.config,
-        channels: CHANNELS.map((name) => ({ name, socketPath: socketPath(name) })),
+        channels: CHANNELS.map((name) => ({ name, socketPath: sockets[name] })),
         detached: opts.lifetime === "detached",
+        reportPath: this.#files.reportFile,
       },
-      (line) => this.#report(line),
+      (line) => this.#hear(line),
     );
+    this.#follow();
+  }
+
+  #takeOver(handle: MicroVmHandle, report: VmmReport | undefined): void {
+    this.#handle = handle;
+    this.#isAdopted = true;
+    this.#report = report ?? this.#report;
+    this.#entered.resolve();
+    this.#follow();
+    if (this.#report.has("alive")) this.#alive.resolve();
+    else this.#console.onData(() => this.#alive.resolve());
+  }
+
+  #follow(): void {
     // The supervisor's sockets listen from before it starts, so nothing of the console is missed.
-    this.#followConsole(socketPath("console"));
+    this.#console = new ConsoleFollower(this.#files.consoleSocket);
     void this.#handle.exited.then((status) => this.#ended(status));
   }
 
   async #abandonStart(): Promise<void> {
     if (this.#handle !== undefined) await this.stop();
-    else await rm(this.#vmDir, { recursive: true, force: true });
+    else await removeVmFolder(this.folder);
   }
 
-  #followConsole(path: string): void {
-    const socket = connect({ path });
-    this.#consoleSocket = socket;
-    socket.on("data", (chunk: Buffer) => this.#console.push(chunk));
-    socket.on("error", () => {});
-    socket.on("close", () => this.#consoleEnded.resolve());
-  }
-
-  #report(text: string): void {
-    let line: ReportLine;
-    try {
-      line = JSON.parse(text) as ReportLine;
-    } catch {
-      return;
-    }
-    // A supervisor that was taken over must not fill the host's memory.
-    if (this.stages.length >= MAX_REPORT_LINES) {
+  #hear(text: string): void {
+    if (this.#report.isFull) {
       this.#handle.kill("SIGKILL");
       return;
     }
-    this.stages.push({ stage: line.stage, atMs: line.atMs });
-    if (line.stage === "entering") {
-      this.confinement = line.confinement ?? [];
-      this.#entered.resolve();
-    }
-    if (line.stage === "alive") this.#alive.resolve();
-    else if (line.stage === "failed") this.#failure = line;
-    else if (line.stage === "exited") this.#ending = line;
+    const line = this.#report.take(text);
+    if (line?.stage === "entering") this.#entered.resolve();
+    else if (line?.stage === "alive") this.#alive.resolve();
   }
 
-  async #ended(status: { exitCode: number | null; signal: number | null }): Promise<void> {
-    if (!(await settlesWithin(this.#consoleEnded.promise, CONSOLE_DRAIN_MS)))
-      this.#consoleSocket?.destroy();
-    const exit = this.#describeExit(status);
+  async #ended(status: SupervisorStatus): Promise<void> {
+    await this.#console.drain();
+    if (this.#isAdopted) {
+      const report = await VmmReport.read(this.#files.reportFile).catch(() => undefined);
+      this.#report = report ?? this.#report;
+    }
+    const exit = this.#report.describeExit({
+      status,
+      isStopping: this.#isStopping,
+      consoleTail: this.consoleTail(),
+    });
     const error = vmExitError(this, exit);
     this.#entered.reject(error);
     this.#alive.reject(error);
-    await rm(this.#vmDir, { recursive: true, force: true }).catch(() => {});
+    if (!this.#isReleased) await removeVmFolder(this.folder).catch(() => {});
     this.#exited.resolve(exit);
   }
-
-  #describeExit(status: { exitCode: number | null; signal: number | null }): VmExit {
-    const ending = this.#ending;
-    const { exitCode = null, signal = null } = ending ?? status;
-    return {
-      exitCode,
-      signal,
-      reason: this.#exitReason(),
-      consoleTail: lastLines(this.consoleTail()),
-      stderrTail: lastLines(ending?.stderrTail ?? ""),
-      ...(this.#failure === undefined
-        ? {}
-        : {
-            failure: {
-              step: this.#failure.step ?? "start",
-              errno: this.#failure.errno ?? 0,
-              message: this.#failure.message ?? "",
-            },
-          }),
-    };
-  }
-
-  #exitReason(): VmExit["reason"] {
-    if (this.#isStopping) return "stopped";
-    if (this.#failure !== undefined) return "failed";
-    const reason = this.#ending?.reason ?? "";
-    return EXIT_REASONS.has(reason) ? (reason as VmExit["reason"]) : "killed";
-  }
 }
-
-/** What the supervisor calls the end of a VM and what we call it; everything else was a kill. */
-const EXIT_REASONS: ReadonlySet<string> = new Set(["guest", "owner-gone", "lease"]);
 
 function supervisorConfig(config: VmConfig, opts: VmProcessOpts): string {
   return JSON.stringify({
@@ -245,6 +243,25 @@ function supervisorConfig(config: VmConfig, opts: VmProcessOpts): string {
   });
 }
 
+function watchSupervisor(
+  native: NativeBinding,
+  id: string,
+  { pid, startTime }: ProcessIdentity,
+): MicroVmHandle | null {
+  try {
+    return native.watchMicroVm(pid, startTime);
+  } catch (cause) {
+    const { message, errno, operation } = cause as NativeError;
+    const isMissing = errno === constants.errno.ENOSYS;
+    throw new MsbError(
+      isMissing ? "MSB_ERR_PLATFORM_UNSUPPORTED" : "MSB_ERR_INTERNAL",
+      `The supervisor of the microVM ${id} (process ${pid}) cannot be watched: ${operation}: ${message}.` +
+        (isMissing ? " This needs Linux 5.3 or later." : ""),
+      { cause, details: { id, pid, errno: errno ?? null } },
+    );
+  }
+}
+
 function startError(vm: Pick<MicroVm, "id" | "driver">, step: string, cause: unknown): MsbError {
   const native = cause as { message?: string; errno?: number; operation?: string };
   const stage = native.operation ?? step;
@@ -253,8 +270,4 @@ function startError(vm: Pick<MicroVm, "id" | "driver">, step: string, cause: unk
     `The microVM ${vm.id} (${vm.driver}) could not be started: ${stage}: ${native.message}.`,
     { cause, details: { id: vm.id, driver: vm.driver, stage, errno: native.errno ?? null } },
   );
-}
-
-function lastLines(text: string): string {
-  return printable(text).trimEnd().split("\n").slice(-ERROR_TAIL_LINES).join("\n");
 }

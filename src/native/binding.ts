@@ -47,6 +47,8 @@ export interface BootRequest {
   readonly channels: readonly { readonly name: string; readonly socketPath: string }[];
   /** The same as in the config. */
   readonly detached: boolean;
+  /** Absolute path of a new file in which the supervisor keeps its report, 256 KiB at most. */
+  readonly reportPath?: string;
 }
 
 export type VmmSignal = "SIGTERM" | "SIGKILL" | "SIGINT" | "SIGHUP" | "SIGSTOP" | "SIGCONT";
@@ -54,7 +56,10 @@ export type VmmSignal = "SIGTERM" | "SIGKILL" | "SIGINT" | "SIGHUP" | "SIGSTOP" 
 /** A supervisor, msb-vmm, and with it one microVM. */
 export interface MicroVmHandle {
   readonly pid: number;
-  /** How the supervisor ended, after its last report line. Both null when another reaped it. Never rejects. */
+  /**
+   * How the supervisor ended, after its last report line. Both null when another reaped it, as for one that
+   * was not started here. Never rejects.
+   */
   readonly exited: Promise<{ readonly exitCode: number | null; readonly signal: number | null }>;
   /** Signals the supervisor, never another process that has got its number. False when it is gone. */
   kill(signal: VmmSignal | number): boolean;
@@ -99,6 +104,16 @@ export interface NativeBinding {
    */
   bootMicroVm(request: BootRequest, onEvent: (line: string) => void): MicroVmHandle;
   /**
+   * The supervisor that another process has started; null when it is gone, whoever has its number now. Needs
+   * Linux 5.3 or macOS.
+   */
+  watchMicroVm(pid: number, startTime: string): MicroVmHandle | null;
+  /**
+   * One word that tells a process from all that had or will have its number, over reboots, too; null when
+   * there is none, or only its zombie.
+   */
+  processStartTime(pid: number): string | null;
+  /**
    * Copies a disk file to a new file of mode 0600, sharing blocks where the filesystem can and keeping
    * holes where it cannot.
    */
@@ -121,6 +136,8 @@ const EXPORTS = [
   "probeHost",
   "checkVmConfig",
   "bootMicroVm",
+  "watchMicroVm",
+  "processStartTime",
   "cloneSparse",
   "tryLockFile",
   "waitForFileLock",

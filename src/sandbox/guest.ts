@@ -12,8 +12,12 @@ import {
 } from "../hypervisor/driver.js";
 import { vmExitError } from "../hypervisor/exit-error.js";
 import { abortable, settlesWithin } from "../util/async.js";
+import { keepAgent } from "./agent-keeper.js";
+import type { RunningGuest } from "./guest-source.js";
 
 export const DEFAULT_BOOT_TIMEOUT_MS = 60_000;
+/** What an agent that is ready may take to say so. */
+const ADOPT_TIMEOUT_MS = 15_000;
 /** Time for the guest's programs between SIGTERM and SIGKILL. */
 const DEFAULT_STOP_GRACE_MS = 1_000;
 /** What the guest may take beyond that to sync its disk and restart. */
@@ -26,7 +30,13 @@ export interface BootGuestOpts {
   readonly signal?: AbortSignal;
 }
 
-/** When each stage of a boot was reached. */
+export interface AdoptGuestOpts {
+  /** Of the boot. */
+  readonly nonce: string;
+  readonly signal?: AbortSignal;
+}
+
+/** When each stage of a boot was reached; of an adopted guest, how long the adoption took. */
 export interface BootTimings {
   /** Milliseconds from the call to a started VM process, and to a ready guest. */
   readonly startedMs: number;
@@ -35,7 +45,7 @@ export interface BootTimings {
   readonly guest: readonly SetupTiming[];
 }
 
-export class Guest implements AsyncDisposable {
+export class Guest implements RunningGuest, AsyncDisposable {
   #stopping: Promise<VmExit> | undefined;
 
   private constructor(
@@ -46,6 +56,7 @@ export class Guest implements AsyncDisposable {
     readonly nonce: string,
   ) {
     void vm.exited.then((exit) => agent.close(vmExitError(vm, exit)));
+    keepAgent(vm, agent);
   }
 
   /**
@@ -87,6 +98,34 @@ export class Guest implements AsyncDisposable {
   }
 
   /**
+   * Takes over a guest that was made ready by another process; its programs go on (`agent.hello.execs`). The VM is
+   * left as it is when that fails: throws MSB_ERR_AGENT_UNREACHABLE (also for a guest that never became ready),
+   * MSB_ERR_REQUEST_TIMEOUT, MSB_ERR_AGENT_FAILED (another nonce), MSB_ERR_GENERATION, MSB_ERR_PROTOCOL,
+   * MSB_ERR_VM_EXITED.
+   */
+  static async adopt(vm: MicroVm, opts: AdoptGuestOpts): Promise<Guest> {
+    const startedAt = performance.now();
+    const clock = AbortSignal.timeout(ADOPT_TIMEOUT_MS);
+    const signal = opts.signal === undefined ? clock : AbortSignal.any([clock, opts.signal]);
+    const agent = await whileAlive(vm, signal, "The adoption", () =>
+      AgentClient.connect(vm.agentSocket, { nonce: opts.nonce, signal }),
+    ).catch((error: unknown) => {
+      if (clock.aborted && opts.signal?.aborted !== true) throw adoptTimeout(vm, error);
+      throw error;
+    });
+    if (agent.hello.state !== "ready") {
+      agent.close();
+      throw new MsbError(
+        "MSB_ERR_AGENT_UNREACHABLE",
+        `The microVM ${vm.id} was never made ready, so it cannot be taken over. Stop it and start a new one.`,
+        { details: { id: vm.id, state: agent.hello.state } },
+      );
+    }
+    const tookMs = performance.now() - startedAt;
+    return new Guest(vm, agent, { startedMs: 0, readyMs: tookMs, guest: [] }, opts.nonce);
+  }
+
+  /**
    * Asks the guest to stop its programs and its disks, then ends the VM if it has not gone within
    * `graceMs` plus a bounded margin. Idempotent; resolves when the VM is gone.
    */
@@ -115,11 +154,7 @@ async function makeReady(
   opts: { nonce: string; hostname: string; config: VmConfig; signal: AbortSignal },
 ): Promise<{ agent: AgentClient; guest: SetupTiming[] }> {
   const { nonce, hostname, config, signal } = opts;
-  const died = vm.exited.then((exit) => {
-    throw vmExitError(vm, exit);
-  });
-  died.catch(() => {});
-  const ready = async (): Promise<{ agent: AgentClient; guest: SetupTiming[] }> => {
+  return whileAlive(vm, signal, "The boot", async () => {
     const agent = await AgentClient.connect(vm.agentSocket, { nonce, mayBeResumed: false, signal });
     try {
       const guest = await agent.setup(
@@ -137,10 +172,22 @@ async function makeReady(
       agent.close();
       throw error;
     }
-  };
-  const attempt = ready();
+  });
+}
+
+/** The result of `work`; its failure, or the VM's when that ends meanwhile. */
+async function whileAlive<T>(
+  vm: MicroVm,
+  signal: AbortSignal,
+  what: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  const died = vm.exited.then((exit) => {
+    throw vmExitError(vm, exit);
+  });
+  died.catch(() => {});
   try {
-    return await abortable(Promise.race([attempt, died]), signal, "The boot");
+    return await abortable(Promise.race([work(), died]), signal, what);
   } catch (error) {
     // A lost connection is how a dying VM shows first; its own words say more.
     if (isMsbError(error, "MSB_ERR_AGENT_UNREACHABLE") && (await settlesWithin(vm.exited, 1_000))) {
@@ -162,5 +209,14 @@ function bootTimeout(
     `The microVM ${config.id} was not ready within ${timeoutMs} ms and was ended. Raise timeoutMs, or give it ` +
       `more memory or a less busy host. Last: ${messageOf(cause)}.${shown}`,
     { cause, details: { id: config.id, timeoutMs, exit } },
+  );
+}
+
+function adoptTimeout(vm: MicroVm, cause: unknown): MsbError {
+  return new MsbError(
+    "MSB_ERR_REQUEST_TIMEOUT",
+    `The agent of the running microVM ${vm.id} did not answer within ${ADOPT_TIMEOUT_MS} ms. Stop the microVM and ` +
+      "start a new one.",
+    { cause, details: { id: vm.id, timeoutMs: ADOPT_TIMEOUT_MS } },
   );
 }

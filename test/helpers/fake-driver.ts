@@ -11,6 +11,7 @@ import { type Deferred, deferred } from "../../src/util/async.js";
 
 export class FakeVm implements MicroVm {
   readonly pid = 1;
+  readonly vmPid = 2;
   readonly stages = [];
   readonly confinement = [];
   readonly aliveSignal: Deferred<void> = deferred();
@@ -18,6 +19,8 @@ export class FakeVm implements MicroVm {
   readonly alive = this.aliveSignal.promise;
   readonly exited = this.#exited.promise;
   stops = 0;
+  isReleased = false;
+  readonly #consoleListeners = new Set<(bytes: Buffer) => void>();
 
   constructor(
     readonly id: string,
@@ -29,6 +32,20 @@ export class FakeVm implements MicroVm {
 
   consoleTail(): string {
     return "";
+  }
+
+  onConsole(listener: (bytes: Buffer) => void): () => void {
+    this.#consoleListeners.add(listener);
+    return () => this.#consoleListeners.delete(listener);
+  }
+
+  /** The guest writes to its console. */
+  print(text: string): void {
+    for (const listener of this.#consoleListeners) listener(Buffer.from(text));
+  }
+
+  release(): void {
+    this.isReleased = true;
   }
 
   end(exit: Partial<VmExit> = {}): void {
@@ -56,6 +73,7 @@ export class FakeVm implements MicroVm {
 
 export class FakeDriver implements HypervisorDriver {
   readonly booted: FakeVm[] = [];
+  readonly configs: VmConfig[] = [];
   verdict: DriverProbe = { usable: true, facts: {} };
   /** Called for each VM right after its boot. */
   onBoot: (vm: FakeVm) => void = () => {};
@@ -70,6 +88,7 @@ export class FakeDriver implements HypervisorDriver {
   async boot(config: VmConfig): Promise<MicroVm> {
     const vm = new FakeVm(config.id, this.name, this.agentSocket);
     this.booted.push(vm);
+    this.configs.push(config);
     this.onBoot(vm);
     return vm;
   }

@@ -78,8 +78,10 @@ describe("both processes", () => {
       expect(statusOf(process, "NoNewPrivs")).toBe("1");
       expect(limitOf(process, "Max core file size")).toBe("0");
       expect(Number(limitOf(process, "Max open files"))).toBeLessThanOrEqual(1024);
-      expect(limitOf(process, "Max file size")).toBe("0");
     }
+    // The supervisor's only file is its report.
+    expect(limitOf(vm.handle.pid, "Max file size")).toBe(String(256 * 1024));
+    expect(limitOf(pid, "Max file size")).toBe("0");
     expect(statusOf(pid, "Umask")).toBe("0077");
   });
 });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Guest } from "../../../src/sandbox/guest.js";
 import { FakeAgent } from "../../helpers/fake-agent.js";
-import { fakeConfig, FakeDriver } from "../../helpers/fake-driver.js";
+import { fakeConfig, FakeDriver, FakeVm } from "../../helpers/fake-driver.js";
 
 describe("Guest", () => {
   let agent: FakeAgent;
@@ -63,5 +63,54 @@ describe("Guest", () => {
     const pending = guest.agent.ping();
     driver.booted[0]?.end({ reason: "killed", signal: 9 });
     await expect(pending).rejects.toMatchObject({ code: "MSB_ERR_VM_EXITED" });
+  });
+
+  it("connects its agent again, and its programs go on where they were", async () => {
+    agent.on("exec.start", () => ({ pid: 7 }));
+    const guest = await Guest.boot(driver, fakeConfig);
+    const exec = await guest.agent.exec(["cat"]);
+    agent.hello = {
+      ...agent.hello,
+      state: "ready",
+      execs: [{ stream: 1, pid: 7, running: true, outputOffset: 0, outputEnd: 5, stdinOffset: 0 }],
+    };
+    agent.on("exec.attach", (request) => {
+      setImmediate(() => {
+        agent.output(request.stream, "whole", { end: true });
+        agent.send(request.stream, { type: "exec.exited", exitCode: 0, oomKilled: false });
+      });
+      return { outputOffset: 0, stdinOffset: 0 };
+    });
+    agent.dropConnection();
+    expect((await exec.collect()).stdout.toString()).toBe("whole");
+    expect(driver.booted[0]?.stops).toBe(0);
+    await guest.vm.stop();
+  });
+
+  it("is ended when it breaks the protocol, and its agent's calls say so", async () => {
+    const guest = await Guest.boot(driver, fakeConfig);
+    agent.on("core.ping", () => {
+      agent.raw(Buffer.from("these are no frames"));
+      return undefined;
+    });
+    await expect(guest.agent.ping()).rejects.toMatchObject({ code: "MSB_ERR_PROTOCOL" });
+    expect(await guest.vm.exited).toMatchObject({ reason: "stopped" });
+    await expect(guest.agent.ping()).rejects.toMatchObject({ code: "MSB_ERR_PROTOCOL" });
+  });
+
+  it("that was made ready is adopted as it is; one that was not is left alone", async () => {
+    const vm = new FakeVm("fake", "qemu", agent.socketPath);
+    const nonce = "0".repeat(32);
+    await expect(Guest.adopt(vm, { nonce })).rejects.toMatchObject({
+      code: "MSB_ERR_AGENT_UNREACHABLE",
+      message: expect.stringContaining("never made ready"),
+    });
+    agent.hello = { ...agent.hello, state: "ready", nextStream: 9 };
+    const guest = await Guest.adopt(vm, { nonce });
+    expect(guest.nonce).toBe(nonce);
+    expect(guest.timings).toMatchObject({ startedMs: 0, guest: [] });
+    expect(agent.requests.map(({ type }) => type)).toEqual(["hello", "hello"]);
+    expect(vm.stops).toBe(0);
+    await guest.vm.stop();
   });
 });
