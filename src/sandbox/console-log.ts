@@ -1,9 +1,13 @@
-/** What the guest wrote to its console, kept beyond its VM. A VM offers only the last bytes, so they are looked at now and then. */
+/**
+ * What the guest wrote to its console, kept beyond its VM. A VM that is taken over tells its last bytes again, so they
+ * are compared with what is kept; a guest that floods its console is looked at now and then, and not for every byte.
+ */
+import type { MicroVm } from "../hypervisor/driver.js";
 import { printable } from "../util/printable.js";
 import type { Clock } from "../util/clock.js";
 import { CappedLog, type CappedLogOpts } from "./capped-log.js";
 
-/** What a VM keeps; more than that between two looks is lost, and the log says so. */
+/** What a VM keeps; of more than that between two looks the beginning is lost, and the log says so. */
 const TAIL_CHARS = 64 * 1024;
 /** So much of the beginning of what is seen now is looked for in what was seen before. */
 const PROBE_CHARS = 256;
@@ -11,7 +15,8 @@ const PROBE_CHARS = 256;
 const CUT_CHARS = 4;
 /** Text that repeats itself fits at many places; a guest must not keep the host comparing. */
 const MAX_TRIES = 64;
-const LOOK_MS = 1_000;
+/** From the first new byte to the look that takes it, with all that came by then. */
+const LOOK_MS = 100;
 const GAP = "\n[some output of the console was lost here]\n";
 
 /** What `now` has that `before` had not, both being the ends of one endless text. */
@@ -36,22 +41,19 @@ export class ConsoleLog {
   }
 
   /** Takes what is new, until the function that this gives is called: that takes the last of it. */
-  watch(vm: { consoleTail(): string }, clock: Clock): () => Promise<void> {
-    let callOff = (): void => {};
+  watch(vm: Pick<MicroVm, "consoleTail" | "onConsole">, clock: Clock): () => Promise<void> {
+    let callOff: (() => void) | undefined;
     const look = (): Promise<void> => {
-      const now = vm.consoleTail();
-      const text = now === this.#seen ? "" : newText(this.#seen, now);
-      this.#seen = now;
-      return text === "" ? Promise.resolve() : this.#log.append(Buffer.from(text));
+      callOff?.();
+      callOff = undefined;
+      return this.#take(vm.consoleTail());
     };
-    const again = (): void => {
-      void look();
-      callOff = clock.after(LOOK_MS, again);
-    };
-    again();
+    const stop = vm.onConsole(() => (callOff ??= clock.after(LOOK_MS, () => void look())));
+    void look();
     return async () => {
-      callOff();
+      stop();
       await look();
+      await this.#log.flush();
     };
   }
 
@@ -74,5 +76,13 @@ export class ConsoleLog {
 
   async flush(): Promise<void> {
     await this.#log.flush();
+  }
+
+  #take(now: string): Promise<void> {
+    // A VM that was taken over begins with what it has said before, piece by piece.
+    if (this.#seen.includes(now)) return Promise.resolve();
+    const text = newText(this.#seen, now);
+    this.#seen = now;
+    return text === "" ? Promise.resolve() : this.#log.append(Buffer.from(text));
   }
 }

@@ -9,7 +9,7 @@ export interface RunningGuest {
   readonly agent: AgentClient;
   /** Whoever holds it may connect to this guest's agent. */
   readonly nonce: string;
-  /** Of its boot; absent after an adoption. */
+  /** Of its boot, or of its adoption. */
   readonly timings?: Pick<BootTimings, "startedMs" | "readyMs">;
   stop(opts?: { readonly graceMs?: number }): Promise<VmExit>;
 }

@@ -1,6 +1,5 @@
 /** What a process has used, as the host's kernel tells it. */
 import { readFile } from "node:fs/promises";
-import type { MicroVm } from "../hypervisor/driver.js";
 
 export interface ProcessUsage {
   /** Of all its threads since it began, in user and kernel mode. */
@@ -34,9 +33,4 @@ export function parseUsage(stat: string, status: string): ProcessUsage | null {
   const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1];
   if (!Number.isFinite(ticks) || kibibytes === undefined) return null;
   return { cpuMs: (ticks * 1000) / TICKS_PER_SECOND, residentBytes: Number(kibibytes) * 1024 };
-}
-
-/** The process that is the VM itself; null where its driver does not know, and then the guest's own numbers have to do. */
-export function vmPidOf(vm: MicroVm): number | null {
-  return (vm as { readonly vmPid?: number | null }).vmPid ?? null;
 }

@@ -8,8 +8,6 @@ import { runGuestCommand } from "./command.js";
 import { Deadlines, type DeadlineReason } from "./deadlines.js";
 import type { GuestContext } from "./guest-env.js";
 import type { RunningGuest } from "./guest-source.js";
-import { vmPidOf } from "./host-metrics.js";
-import { keepConnected } from "./keep-connected.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import { MetricsSampler } from "./metrics-sampler.js";
 import type {
@@ -46,7 +44,6 @@ export class RunningSandbox {
   readonly sampler: MetricsSampler;
   readonly #opts: RunningSandboxOpts;
   readonly #deadlines: Deadlines;
-  readonly #letGo: () => void;
   #ending: MsbError | undefined;
   #exit: VmExit | undefined;
 
@@ -65,12 +62,11 @@ export class RunningSandbox {
     this.sampler = new MetricsSampler({
       clock: deps.clock,
       readHost: async () => {
-        const pid = vmPidOf(guest.vm);
+        const pid = guest.vm.vmPid;
         return pid === null ? null : deps.readProcessUsage(pid);
       },
       readGuest: () => guest.agent.metrics({ signal: AbortSignal.timeout(METRICS_TIMEOUT_MS) }),
     });
-    this.#letGo = keepConnected(guest.agent, deps.clock);
     // A first look, so that the next one has something to compare with.
     this.sampler.sample().catch(() => {});
     void guest.vm.exited.then((exit) => {
@@ -136,7 +132,6 @@ export class RunningSandbox {
   endCalls(error: MsbError): void {
     this.#ending ??= error;
     this.#deadlines.end();
-    this.#letGo();
     this.kernels.close(this.#ending);
     this.guest.agent.close(this.#ending);
   }
@@ -149,7 +144,6 @@ export class RunningSandbox {
       { details: { sandbox: this.#opts.name } },
     );
     this.#deadlines.end();
-    this.#letGo();
     this.kernels.close(this.#ending);
     try {
       return await this.guest.stop(graceMs === undefined ? {} : { graceMs });
@@ -169,6 +163,7 @@ export class RunningSandbox {
   async detach(error: MsbError): Promise<void> {
     this.endCalls(error);
     await this.release();
+    this.guest.vm.release();
   }
 
   /** A lost connection, or a program that was killed, is only how the end of the sandbox shows. */

@@ -96,23 +96,61 @@ describe("what is new of a console", () => {
     expect(performance.now() - beganMs).toBeLessThan(500);
   });
 
-  it("is kept as it is and shown safely", async () => {
+  class Console {
+    text = "";
+    #listener: (bytes: Buffer) => void = () => {};
+
+    consoleTail = (): string => this.text;
+
+    onConsole = (listener: (bytes: Buffer) => void): (() => void) => {
+      this.#listener = listener;
+      return () => (this.#listener = () => {});
+    };
+
+    print(text: string): void {
+      this.text += text;
+      this.#listener(Buffer.from(text));
+    }
+  }
+
+  it("is kept as it is and shown safely, with one look for much at once", async () => {
     const path = join(await tempDir(), "console");
     const clock = new ManualClock();
     const log = new ConsoleLog(path);
-    let console = "one\n";
-    const end = log.watch({ consoleTail: () => console }, clock);
-    console += "\u001b]0;x\u0007two\n";
-    clock.advance(1_000);
-    console += "three";
+    const vm = new Console();
+    vm.print("one\n");
+    const end = log.watch(vm, clock);
+    vm.print("\u001b]0;x\u0007");
+    vm.print("two\n");
+    expect(clock.timers).toBe(1);
+    clock.advance(100);
+    vm.print("three");
     await end();
     expect(clock.timers).toBe(0);
-    expect(await readFile(path, "utf8")).toBe(console);
-    const resumed = new ConsoleLog(path);
-    await resumed.resume();
-    await resumed.watch({ consoleTail: () => `${console} four` }, clock)();
-    const { kept } = await resumed.follow(() => {});
-    expect(kept).toBe("one\n\ufffd]0;x\ufffdtwo\nthree four");
+    expect(await readFile(path, "utf8")).toBe(vm.text);
+    const { kept } = await log.follow(() => {});
+    expect(kept).toBe("one\n\ufffd]0;x\ufffdtwo\nthree");
+  });
+
+  it("is not kept twice when a VM that is taken over tells it again, in pieces", async () => {
+    const path = join(await tempDir(), "console");
+    const clock = new ManualClock();
+    const before = Array.from({ length: 200 }, (_, i) => `line ${i}\n`).join("");
+    const vm = new Console();
+    vm.print(before);
+    await new ConsoleLog(path).watch(vm, clock)();
+
+    const log = new ConsoleLog(path);
+    await log.resume();
+    const again = new Console();
+    const end = log.watch(again, clock);
+    for (const piece of [before.slice(0, 700), before.slice(700), "new\n"]) {
+      again.print(piece);
+      clock.advance(100);
+    }
+    again.print("last");
+    await end();
+    expect(await readFile(path, "utf8")).toBe(`${before}new\nlast`);
   });
 });
 
