@@ -53,7 +53,7 @@ export function checkedEnv(option: string, env: readonly string[]): readonly str
   }
   let bytes = 0;
   for (const entry of env as readonly unknown[]) {
-    if (typeof entry !== "string" || !/^[^=\0]+=[^\0]*$/.test(entry)) {
+    if (typeof entry !== "string" || entry.indexOf("=") < 1 || entry.includes("\0")) {
       throw invalid(option, entry, "write each entry as NAME=value, without a zero byte");
     }
     bytes += Buffer.byteLength(entry);
@@ -106,7 +106,8 @@ function checkedUser(user: string | null): string | null {
   const isGood =
     typeof user === "string" &&
     user.length <= MAX_USER_LENGTH &&
-    /^[^\s:\0/]+(?::[^\s:\0/]+)?$/.test(user);
+    !user.includes("\0") &&
+    /^[^\s:/]+(?::[^\s:/]+)?$/.test(user);
   if (!isGood) throw invalid("user", user, "use user or user:group, by name or number");
   return user;
 }

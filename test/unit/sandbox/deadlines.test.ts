@@ -9,7 +9,7 @@ describe("deadlines, by the system's timers", () => {
   afterEach(() => void vi.useRealTimers());
 
   const begin = (opts: { idleTimeoutMs?: number; maxLifetimeMs?: number }) => {
-    const reached = vi.fn();
+    const reached = vi.fn<() => void>();
     const deadlines = new Deadlines({
       clock: systemClock,
       idleTimeoutMs: 0,

@@ -45,6 +45,7 @@ describe("names", () => {
     expect(textOf(() => checkSandboxName(`A${"z".repeat(62)}`))).toBe("ok");
   });
 
+  const goodName = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/);
   const anyName = fc.oneof(
     fc.string({ unit: "binary", maxLength: 80 }),
     fc.stringMatching(/^[A-Za-z0-9_.+/*-]{0,66}$/),
@@ -53,15 +54,23 @@ describe("names", () => {
   it("that are good have a folder below the root, one each, also where case does not count", () => {
     const { sandboxRoot, sandbox } = msbPaths("/home/x");
     fc.assert(
-      fc.property(anyName, anyName, (one, other) => {
-        if (!isSandboxName(one) || !isSandboxName(other)) return;
+      fc.property(goodName, goodName, (one, other) => {
+        expect([isSandboxName(one), isSandboxName(other)]).toEqual([true, true]);
         const { dir } = sandbox(folderOf(one), folderOf(other));
         expect(resolve(dir)).toBe(dir);
         expect(relative(sandboxRoot, dir).split("/")).toHaveLength(2);
         expect(nameOfFolder(folderOf(one))).toBe(one);
-        if (one !== other) {
-          expect(folderOf(one).toLowerCase()).not.toBe(folderOf(other).toLowerCase());
-        }
+        const areSame = folderOf(one).toLowerCase() === folderOf(other).toLowerCase();
+        expect(areSame).toBe(one === other);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("are nothing else", () => {
+    fc.assert(
+      fc.property(anyName, (name) => {
+        expect(isSandboxName(name)).toBe(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$(?!\n)/.test(name));
       }),
       { numRuns: 2_000 },
     );
@@ -71,7 +80,7 @@ describe("names", () => {
     fc.assert(
       fc.property(anyName, (folder) => {
         const name = nameOfFolder(folder);
-        if (name !== undefined) expect(folderOf(name)).toBe(folder);
+        expect(name === undefined ? folder : folderOf(name)).toBe(folder);
       }),
       { numRuns: 2_000 },
     );
