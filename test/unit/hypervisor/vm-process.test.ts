@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { describe, expect, it } from "vitest";
 import { vmFiles } from "../../../src/hypervisor/vm-folder.js";
@@ -27,7 +27,11 @@ describe("taking over a VM", () => {
       code,
       message: expect.stringContaining(words),
     });
-    const ended = VmProcess.adopt(loadNative(), "nobody", paths);
-    expect(await ended).toEqual({ ended: null });
+    expect(await readFile(pidFile, "utf8")).toBe(note);
+  });
+
+  it("that nobody knows tells nothing", async () => {
+    const paths = msbPaths(await tempDir());
+    expect(await VmProcess.adopt(loadNative(), "nobody", paths)).toEqual({ ended: null });
   });
 });
