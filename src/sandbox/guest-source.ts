@@ -1,7 +1,6 @@
 /** Where a sandbox gets its microVM from: types only, so that tests can give it another one. */
 import type { AgentClient } from "../agent/agent-client.js";
 import type { MicroVm, VmConfig, VmExit } from "../hypervisor/driver.js";
-import type { BootTimings } from "./guest.js";
 
 /** What a sandbox needs of a `Guest`. */
 export interface RunningGuest {
@@ -9,8 +8,8 @@ export interface RunningGuest {
   readonly agent: AgentClient;
   /** Whoever holds it may connect to this guest's agent. */
   readonly nonce: string;
-  /** Of its boot, or of its adoption. */
-  readonly timings?: Pick<BootTimings, "startedMs" | "readyMs">;
+  /** Of its boot, or of its adoption: milliseconds until its process ran, and until it was ready. */
+  readonly timings?: { readonly startedMs: number; readonly readyMs: number };
   stop(opts?: { readonly graceMs?: number }): Promise<VmExit>;
 }
 

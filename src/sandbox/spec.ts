@@ -47,7 +47,7 @@ export function resolveSpec(opts: SandboxSpecOpts): SandboxSpec {
 }
 
 /** Entries of an environment. Throws MSB_ERR_INVALID_ARGUMENT. */
-export function checkedEnv(option: string, env: readonly string[]): readonly string[] {
+function checkedEnv(option: string, env: readonly string[]): readonly string[] {
   if (!Array.isArray(env) || env.length > MAX_ENV_COUNT) {
     throw invalid(option, env, `use a list of at most ${MAX_ENV_COUNT} entries`);
   }

@@ -102,7 +102,7 @@ class StartAttempt {
     const isCalledOff = this.opts.signal.aborted;
     if (isCalledOff && sandbox.state === "booting") sandbox.change("stopping", {});
     this.#kernels?.close(error instanceof Error ? error : undefined);
-    await this.#guest?.stop({ graceMs: 0 });
+    await this.#endVm();
     await this.#endConsole?.();
     this.reservation[Symbol.dispose]();
     const at = sandbox.nowIso();
@@ -118,6 +118,14 @@ class StartAttempt {
       sandbox.change("failed", { ...ended, failure }, { type: "failed", message, details });
     }
     await sandbox.saveOrWarn();
+  }
+
+  async #endVm(): Promise<void> {
+    const guest = this.#guest;
+    // If it cannot be ended in any way the reaper tries again: no record will name this VM.
+    await guest?.stop({ graceMs: 0 }).catch(async () => {
+      await this.opts.deps.guests.destroy(guest.vm.id).catch(() => {});
+    });
   }
 
   async #begin(): Promise<void> {
