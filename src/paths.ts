@@ -50,8 +50,23 @@ export interface MsbPaths {
   readonly imageDisk: (key: string) => string;
   readonly imageDiskFile: (fileName: string) => string;
   readonly imageDiskRoot: string;
+  /** One folder a namespace, in it one folder a sandbox. */
+  readonly sandboxRoot: string;
+  readonly sandboxNamespaceDir: (namespaceFolder: string) => string;
+  readonly sandbox: (namespaceFolder: string, nameFolder: string) => SandboxPaths;
   /** Half-made files; swept when they are stale. */
   readonly tempDir: string;
+  readonly tempFile: (fileName: string) => string;
+}
+
+/** The files of one sandbox. */
+export interface SandboxPaths {
+  readonly dir: string;
+  readonly record: string;
+  /** The private disk. */
+  readonly upperDisk: string;
+  readonly events: string;
+  readonly console: string;
 }
 
 /** The layout of MSB_HOME: `option`, else the environment's MSB_HOME, else `~/.msb-ts`. */
@@ -69,6 +84,8 @@ export function msbPaths(
   const imagePinRoot = join(imageRoot, "pins");
   const imageDiskRoot = join(imageRoot, "disks");
   const revokedKeyRoot = join(root, "revoked-keys");
+  const sandboxRoot = join(root, "sandboxes");
+  const tempDir = join(root, "tmp");
   return {
     home: root,
     runtimeRoot,
@@ -102,6 +119,22 @@ export function msbPaths(
     imageDiskRoot,
     imageDiskFile: (fileName) => join(imageDiskRoot, fileName),
     imageDisk: (key) => join(imageDiskRoot, `${key}.erofs`),
-    tempDir: join(root, "tmp"),
+    sandboxRoot,
+    sandboxNamespaceDir: (namespaceFolder) => join(sandboxRoot, namespaceFolder),
+    sandbox: (namespaceFolder, nameFolder) =>
+      sandboxPaths(sandboxRoot, namespaceFolder, nameFolder),
+    tempDir,
+    tempFile: (fileName) => join(tempDir, fileName),
+  };
+}
+
+function sandboxPaths(root: string, namespaceFolder: string, nameFolder: string): SandboxPaths {
+  const dir = join(root, namespaceFolder, nameFolder);
+  return {
+    dir,
+    record: join(dir, "record.json"),
+    upperDisk: join(dir, "upper.ext4"),
+    events: join(dir, "events.jsonl"),
+    console: join(dir, "console.log"),
   };
 }

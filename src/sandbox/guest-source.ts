@@ -8,6 +8,8 @@ export interface RunningGuest {
   readonly agent: AgentClient;
   /** Whoever holds it may connect to this guest's agent. */
   readonly nonce: string;
+  /** Of its boot, or of its adoption: milliseconds until its process ran, and until it was ready. */
+  readonly timings?: { readonly startedMs: number; readonly readyMs: number };
   stop(opts?: { readonly graceMs?: number }): Promise<VmExit>;
 }
 

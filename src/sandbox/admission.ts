@@ -1,0 +1,88 @@
+/** How much may run: what sandboxes reserve before they boot, and how many boot at once. */
+import { MsbError } from "../errors.js";
+import { Semaphore } from "../util/semaphore.js";
+import type { Budget } from "./service.js";
+
+/** When to try again, for those who were refused. */
+const RETRY_AFTER_SECONDS = 5;
+
+export interface AdmissionOpts {
+  readonly budget: Budget;
+  readonly concurrentBoots: number;
+}
+
+export class Admission {
+  readonly budget: Budget;
+  #used: Budget = { sandboxes: 0, memoryMiB: 0, vcpus: 0 };
+  readonly #boots: Semaphore;
+
+  constructor(opts: AdmissionOpts) {
+    this.budget = opts.budget;
+    this.#boots = new Semaphore(opts.concurrentBoots);
+  }
+
+  get used(): Budget {
+    return this.#used;
+  }
+
+  /** Reserves until the reservation is disposed of. Throws MSB_ERR_TOO_MANY_SANDBOXES that names the limit. */
+  reserve(amount: Omit<Budget, "sandboxes">): Disposable {
+    const wanted = { sandboxes: 1, ...amount };
+    for (const limit of ["sandboxes", "memoryMiB", "vcpus"] as const) {
+      const wouldUse = this.#used[limit] + wanted[limit];
+      if (wouldUse > this.budget[limit])
+        throw tooMany(limit, wanted[limit], this.#used, this.budget);
+    }
+    return this.take(amount);
+  }
+
+  /** As `reserve`, for what runs already and cannot be refused. */
+  take(amount: Omit<Budget, "sandboxes">): Disposable {
+    const wanted = { sandboxes: 1, ...amount };
+    this.#add(wanted, 1);
+    let isHeld = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (isHeld) this.#add(wanted, -1);
+        isHeld = false;
+      },
+    };
+  }
+
+  /** Waits until another may boot; what it gives ends the turn. */
+  bootTurn(signal: AbortSignal): Promise<Disposable> {
+    return this.#boots.acquire("Waiting for other boots", signal);
+  }
+
+  #add(amount: Budget, sign: 1 | -1): void {
+    this.#used = {
+      sandboxes: this.#used.sandboxes + sign * amount.sandboxes,
+      memoryMiB: this.#used.memoryMiB + sign * amount.memoryMiB,
+      vcpus: this.#used.vcpus + sign * amount.vcpus,
+    };
+  }
+}
+
+const OPTIONS = {
+  sandboxes: "maxSandboxes",
+  memoryMiB: "maxMemoryMiB",
+  vcpus: "maxVcpus",
+} as const;
+
+function tooMany(limit: keyof Budget, wanted: number, used: Budget, budget: Budget): MsbError {
+  return new MsbError(
+    "MSB_ERR_TOO_MANY_SANDBOXES",
+    `There is no room for this sandbox: ${used[limit]} of ${budget[limit]} ${limit} are in use, and it needs ` +
+      `${wanted} more. Stop a sandbox, or raise the server's ${OPTIONS[limit]}.`,
+    {
+      details: {
+        limit,
+        option: OPTIONS[limit],
+        budget: budget[limit],
+        used: used[limit],
+        wanted,
+        retryAfterSeconds: RETRY_AFTER_SECONDS,
+      },
+    },
+  );
+}

@@ -1,0 +1,257 @@
+/** One start of one sandbox, stage by stage. Whatever fails, everything it had taken is given back. */
+import { randomBytes } from "node:crypto";
+import { isMsbError, messageOf, MsbError } from "../errors.js";
+import type { Kernels } from "../kernel/kernels.js";
+import type { BootableImage } from "../oci/images.js";
+import { abortable, throwIfAborted } from "../util/async.js";
+import { LinkedAbort } from "../util/linked-abort.js";
+import type { OnProgress } from "../util/progress.js";
+import type { Admission } from "./admission.js";
+import { ensureBootImage } from "./boot-image.js";
+import { type GuestContext, guestContext } from "./guest-env.js";
+import type { RunningGuest } from "./guest-source.js";
+import type { SandboxDeps } from "./manager-opts.js";
+import { languageOf } from "./prewarm.js";
+import { ensurePrivateDisk } from "./private-disk.js";
+import type { RunningSandboxOpts } from "./running-sandbox.js";
+import { openSandboxKernels, prewarm } from "./sandbox-kernels.js";
+import type { Sandbox } from "./sandbox.js";
+import type { SandboxSpec } from "./service.js";
+import { StartStages } from "./start-stages.js";
+
+/** Of VMs that belong to sandboxes; the reaper ends those that no record names. */
+export const VM_ID_PREFIX = "sb-";
+
+export interface StartSandboxOpts {
+  readonly spec: SandboxSpec;
+  readonly signal: AbortSignal;
+  readonly onProgress: OnProgress;
+  readonly deps: SandboxDeps;
+  readonly admission: Admission;
+}
+
+/** A sandbox that is ready. */
+export type ReadySandbox = Omit<RunningSandboxOpts, "name" | "deps" | "onDeadline">;
+
+/**
+ * Boots the sandbox, whose turn the caller holds. A sandbox that is not admitted stays what it was; after any other
+ * failure it is `failed`, or `stopped` when the signal aborted.
+ */
+export async function startSandbox(
+  sandbox: Sandbox,
+  opts: StartSandboxOpts,
+): Promise<ReadySandbox> {
+  const stages = new StartStages();
+  throwIfAborted(opts.signal, "The start");
+  const { memoryMiB, cpus } = opts.spec;
+  const reservation = await stages.run("admission", async () =>
+    opts.admission.reserve({ memoryMiB, vcpus: cpus }),
+  );
+  const attempt = new StartAttempt(sandbox, stages, reservation, opts);
+  try {
+    return await attempt.run();
+  } catch (error) {
+    await attempt.undo(error);
+    throw error;
+  } finally {
+    for (const stage of stages.all) {
+      opts.deps.onNotice({ kind: "stage", key: sandbox.key, stage });
+    }
+  }
+}
+
+class StartAttempt {
+  #guest: RunningGuest | undefined;
+  #kernels: Kernels | undefined;
+  #endConsole: (() => Promise<void>) | undefined;
+
+  constructor(
+    private readonly sandbox: Sandbox,
+    private readonly stages: StartStages,
+    private readonly reservation: Disposable,
+    private readonly opts: StartSandboxOpts,
+  ) {}
+
+  async run(): Promise<ReadySandbox> {
+    const { sandbox, stages } = this;
+    const { deps, admission, spec, signal, onProgress } = this.opts;
+    await this.#begin();
+    const { disk } = sandbox.record;
+    const image = await stages.run("image", () =>
+      ensureBootImage(deps.images, { image: spec.image, disk }, { signal, onProgress }),
+    );
+    sandbox.bootImage = image.digest;
+    await stages.run("disk", () =>
+      ensurePrivateDisk(sandbox, image, spec, { makeUpperDisk: deps.makeUpperDisk, signal }),
+    );
+    const context = guestContext(image.config, spec);
+    using _turn = await stages.run("admission", () => admission.bootTurn(signal));
+    const guest = await this.#boot(image, context);
+    using clock = new ReadyClock(sandbox.name, deps, signal);
+    await stages.run("agent", () => makeWorkdir(guest, context.workdir, clock.signal));
+    const kernels = await stages.run("kernel", () =>
+      this.#openKernels(guest, context, image, clock.signal),
+    );
+    throwIfAborted(clock.signal, "The start");
+    return this.#ready(guest, kernels, context);
+  }
+
+  /** Gives everything back; the sandbox has then the state that the error means. */
+  async undo(error: unknown): Promise<void> {
+    const { sandbox, stages } = this;
+    const isCalledOff = this.opts.signal.aborted;
+    if (isCalledOff && sandbox.state === "booting") sandbox.change("stopping", {});
+    this.#kernels?.close(error instanceof Error ? error : undefined);
+    await this.#endVm();
+    await this.#endConsole?.();
+    this.reservation[Symbol.dispose]();
+    const at = sandbox.nowIso();
+    const ended = { vm: null, kernels: null, stages: stages.all, stoppedAt: at };
+    if (isCalledOff) {
+      const event = { type: "start-aborted", message: messageOf(error) };
+      sandbox.change("stopped", { ...ended, failure: null }, event);
+    } else {
+      const code = isMsbError(error) ? error.code : "MSB_ERR_INTERNAL";
+      const message = `The start failed at the stage ${stages.current}: ${messageOf(error)}`;
+      const details = { code, stage: stages.current };
+      const failure = { code, message, at };
+      sandbox.change("failed", { ...ended, failure }, { type: "failed", message, details });
+    }
+    await sandbox.saveOrWarn();
+  }
+
+  async #endVm(): Promise<void> {
+    const guest = this.#guest;
+    // If it cannot be ended in any way the reaper tries again: no record will name this VM.
+    await guest?.stop({ graceMs: 0 }).catch(async () => {
+      await this.opts.deps.guests.destroy(guest.vm.id).catch(() => {});
+    });
+  }
+
+  async #begin(): Promise<void> {
+    const { sandbox } = this;
+    const { spec } = this.opts;
+    const isNew = sandbox.state === "creating";
+    sandbox.isFresh = false;
+    const patch = { spec, failure: null, stages: [] };
+    if (isNew) sandbox.update(patch);
+    else sandbox.change("creating", patch);
+    const message = `The sandbox is ${isNew ? "created" : "started"} from the image ${spec.image}.`;
+    sandbox.event({ type: isNew ? "created" : "starting", message });
+    await sandbox.save();
+  }
+
+  async #boot(image: BootableImage, context: GuestContext): Promise<RunningGuest> {
+    const { sandbox, stages } = this;
+    const { deps, spec, signal } = this.opts;
+    const id = `${VM_ID_PREFIX}${randomBytes(6).toString("hex")}`;
+    const config = {
+      id,
+      vcpuCount: spec.cpus,
+      memoryMiB: spec.memoryMiB,
+      imageDisk: image.disk.path,
+      upperDisk: sandbox.paths.upperDisk,
+      lifetime: "detached",
+      leaseMs: deps.leaseMs,
+    } as const;
+    const hostname = sandbox.key.name.replaceAll("_", "-");
+    const event = { type: "booting", message: `The microVM ${id} boots.`, details: { vm: id } };
+    sandbox.change("booting", { vm: { id, nonce: null, ...context } }, event);
+    const guest = await stages.run("vm", async () => {
+      // Before there is a VM, so that none is ever unknown.
+      await sandbox.save();
+      throwIfAborted(signal, "The start");
+      return deps.guests.boot(config, { hostname, timeoutMs: deps.bootTimeoutMs, signal });
+    });
+    this.#guest = guest;
+    if (guest.timings !== undefined) {
+      // The boot was one call; from its process's start to its end it is the agent's.
+      const agentMs = Math.max(0, guest.timings.readyMs - guest.timings.startedMs);
+      stages.add("vm", -agentMs);
+      stages.add("agent", agentMs);
+    }
+    sandbox.console.begin();
+    this.#endConsole = sandbox.console.watch(guest.vm, deps.clock);
+    return guest;
+  }
+
+  async #openKernels(
+    guest: RunningGuest,
+    context: GuestContext,
+    image: BootableImage,
+    signal: AbortSignal,
+  ): Promise<Kernels> {
+    const { sandbox } = this;
+    const { deps, spec } = this.opts;
+    const kernels = await openSandboxKernels(sandbox, guest, context, { deps, signal });
+    this.#kernels = kernels;
+    const language = deps.prewarm === "off" ? undefined : languageOf(spec.image, image.config);
+    if (language === undefined) return kernels;
+    const warmed = prewarm(sandbox, guest, kernels, language);
+    if (deps.prewarm === "wait") await abortable(warmed, signal, "The start");
+    return kernels;
+  }
+
+  async #ready(
+    guest: RunningGuest,
+    kernels: Kernels,
+    context: GuestContext,
+  ): Promise<ReadySandbox> {
+    const { sandbox, stages } = this;
+    const startedAt = sandbox.nowIso();
+    const vm = { id: guest.vm.id, nonce: guest.nonce, ...context };
+    const details = { vm: guest.vm.id, driver: guest.vm.driver, stages: stages.all };
+    sandbox.change(
+      "running",
+      { vm, kernels: kernels.snapshot(), startedAt, stoppedAt: null, stages: stages.all },
+      { type: "running", message: `The sandbox is ready (${guest.vm.driver}).`, details },
+    );
+    // A server that does not come this far leaves a record that says `booting`, and its VM is ended.
+    await sandbox.save();
+    return {
+      guest,
+      kernels,
+      context,
+      spec: this.opts.spec,
+      startedAtMs: Date.parse(startedAt),
+      reservation: this.reservation,
+      endConsole: this.#endConsole ?? (async () => {}),
+    };
+  }
+}
+
+/** An image may name a folder that it does not have. */
+async function makeWorkdir(
+  guest: RunningGuest,
+  workdir: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if (workdir === "/") return;
+  await abortable(guest.agent.files.mkdir(workdir, { recursive: true }), signal, "The start");
+}
+
+/** Aborts with the caller, or when what comes after the boot takes too long. The boot has a clock of its own. */
+class ReadyClock implements Disposable {
+  readonly #either: LinkedAbort;
+  readonly #callOff: () => void;
+
+  constructor(name: string, { clock, bootTimeoutMs }: SandboxDeps, signal: AbortSignal) {
+    this.#either = new LinkedAbort(signal);
+    this.#callOff = clock.after(bootTimeoutMs, () => {
+      const message =
+        `The sandbox ${name} has booted but was not ready ${bootTimeoutMs} ms later. Raise bootTimeoutMs, or give ` +
+        "it more memory or a less busy host.";
+      const details = { timeoutMs: bootTimeoutMs };
+      this.#either.abort(new MsbError("MSB_ERR_BOOT_TIMEOUT", message, { details }));
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#either.signal;
+  }
+
+  [Symbol.dispose](): void {
+    this.#callOff();
+    this.#either[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+import { Admission } from "../../../src/sandbox/admission.js";
+
+const BUDGET = { sandboxes: 2, memoryMiB: 1_000, vcpus: 3 };
+
+test("what is reserved is given back once, and what runs already is never refused", () => {
+  const admission = new Admission({ budget: BUDGET, concurrentBoots: 1 });
+  const one = admission.reserve({ memoryMiB: 600, vcpus: 1 });
+  expect(() => admission.reserve({ memoryMiB: 500, vcpus: 1 })).toThrow(/maxMemoryMiB/);
+  expect(() => admission.reserve({ memoryMiB: 1, vcpus: 3 })).toThrow(/maxVcpus/);
+  const two = admission.reserve({ memoryMiB: 400, vcpus: 2 });
+  expect(() => admission.reserve({ memoryMiB: 1, vcpus: 1 })).toThrow(/maxSandboxes/);
+  const taken = admission.take({ memoryMiB: 5_000, vcpus: 9 });
+  expect(admission.used).toEqual({ sandboxes: 3, memoryMiB: 6_000, vcpus: 12 });
+  for (const held of [one, one, two, taken]) held[Symbol.dispose]();
+  expect(admission.used).toEqual({ sandboxes: 0, memoryMiB: 0, vcpus: 0 });
+});
+
+test("boots take turns, and who gives up leaves the queue", async () => {
+  const admission = new Admission({ budget: BUDGET, concurrentBoots: 1 });
+  const { signal } = new AbortController();
+  const first = await admission.bootTurn(signal);
+  const abort = new AbortController();
+  const second = admission.bootTurn(abort.signal);
+  const third = admission.bootTurn(signal);
+  abort.abort();
+  await expect(second).rejects.toMatchObject({ code: "MSB_ERR_ABORTED" });
+  first[Symbol.dispose]();
+  first[Symbol.dispose]();
+  (await third)[Symbol.dispose]();
+  (await admission.bootTurn(signal))[Symbol.dispose]();
+});
