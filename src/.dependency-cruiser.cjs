@@ -75,6 +75,7 @@ module.exports = {
       "hypervisor/",
       "agent/",
       "kernel/",
+      "api/names\\.ts$",
       "oci/",
       "disk/",
       "native/",

@@ -1,11 +1,12 @@
 /** One command in a guest, from its start to its lines. */
 import type { AgentClient } from "../agent/agent-client.js";
+import { Channel } from "../agent/frame.js";
 import type { CollectedOutput } from "../agent/exec-session.js";
 import { isMsbError, MsbError } from "../errors.js";
+import { OutputLines } from "../util/output-lines.js";
 import { printable } from "../util/printable.js";
 import { invalid } from "./spec.js";
-import { linesOf } from "./output-lines.js";
-import type { CommandRequest, CommandResult } from "./service.js";
+import type { CommandRequest, CommandResult, OutputLine } from "./service.js";
 import type { GuestContext } from "./guest-env.js";
 
 /** What a C int of milliseconds holds, for the agent. */
@@ -29,7 +30,7 @@ export async function runGuestCommand(
   const collected = await collect(agent, request, opts);
   const { exitCode, signal, timedOut, oomKilled } = collected.exit;
   if (timedOut) throw timeoutError(request);
-  return { exitCode, signal, oomKilled, lines: linesOf(collected.chunks) };
+  return { exitCode, signal, oomKilled, lines: linesOf(collected) };
 }
 
 async function collect(
@@ -51,6 +52,14 @@ async function collect(
   } catch (error) {
     throw commandError(error, request, maxOutputBytes);
   }
+}
+
+function linesOf({ chunks }: CollectedOutput): readonly OutputLine[] {
+  const lines = new OutputLines();
+  for (const { channel, data } of chunks) {
+    lines.push(channel === Channel.stderr ? "stderr" : "stdout", data);
+  }
+  return lines.finish();
 }
 
 function checkCommand({ command, args, timeoutMs }: CommandRequest): void {

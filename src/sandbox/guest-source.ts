@@ -13,10 +13,13 @@ export interface RunningGuest {
   stop(opts?: { readonly graceMs?: number }): Promise<VmExit>;
 }
 
+/** The rest of a VM's config is the source's own. */
+export type GuestConfig = Omit<VmConfig, "bootDisk" | "lifetime" | "leaseMs">;
+
 export interface GuestSource {
   /** Boots a detached VM, ready. Throws as `Guest.boot`. */
   boot(
-    config: Omit<VmConfig, "bootDisk">,
+    config: GuestConfig,
     opts: { readonly hostname: string; readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<RunningGuest>;
   /** Takes over a VM that another process started. `ended`: it is gone; null where nobody knows how. */

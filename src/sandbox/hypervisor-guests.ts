@@ -1,9 +1,9 @@
 /** The microVMs of a server: detached, so that the next server finds them when this one is killed. */
 import { isMsbError } from "../errors.js";
-import type { VmConfig, VmExit } from "../hypervisor/driver.js";
+import type { VmExit } from "../hypervisor/driver.js";
 import type { Hypervisor } from "../hypervisor/open.js";
 import { Guest } from "./guest.js";
-import type { GuestSource } from "./guest-source.js";
+import type { GuestConfig, GuestSource } from "./guest-source.js";
 
 export interface HypervisorGuestsOpts {
   readonly hypervisor: Pick<Hypervisor, "driver" | "bootDisk" | "adopt" | "running">;
@@ -20,9 +20,8 @@ export class HypervisorGuests implements GuestSource {
     this.#leaseMs = opts.leaseMs;
   }
 
-  /** `lifetime` and `leaseMs` of `config` are replaced by this source's own. */
   async boot(
-    config: Omit<VmConfig, "bootDisk">,
+    config: GuestConfig,
     opts: { readonly hostname: string; readonly timeoutMs: number; readonly signal?: AbortSignal },
   ): Promise<Guest> {
     const { driver, bootDisk } = this.#hypervisor;

@@ -89,7 +89,7 @@ export class SandboxLifecycle {
   ): Promise<SandboxInfo> {
     this.#requireOpen();
     const name = keyText(key);
-    const resolved = spec === null ? null : resolveSpec(spec);
+    const resolved = spec === null ? null : this.#resolve(spec);
     if (!this.#sandboxes.has(name)) this.#add(key, resolved);
     const { onProgress, signal } = opts;
     return this.#starts.run(name, { what: `The start of ${name}`, onProgress, signal }, (flight) =>
@@ -146,7 +146,7 @@ export class SandboxLifecycle {
       throwIfAborted(flight.signal, `The start of ${name}`);
       // What was there when the start was asked for may have been removed since.
       const sandbox =
-        this.#sandboxes.get(name) ?? this.#add(key, opts === null ? null : resolveSpec(opts));
+        this.#sandboxes.get(name) ?? this.#add(key, opts === null ? null : this.#resolve(opts));
       await this.#settleEnd(sandbox);
       if (sandbox.running === null) await this.#boot(sandbox, opts, flight);
       return sandbox.info();
@@ -163,7 +163,7 @@ export class SandboxLifecycle {
     opts: SandboxSpecOpts | null,
     { signal, onProgress }: StartFlight,
   ): Promise<void> {
-    const spec = opts === null ? sandbox.record.spec : specFor(opts, sandbox);
+    const spec = opts === null ? sandbox.record.spec : this.#resolve(withDiskOf(sandbox, opts));
     const deps = this.#deps;
     const admission = this.admission;
     this.#run(sandbox, await startSandbox(sandbox, { spec, signal, onProgress, deps, admission }));
@@ -294,6 +294,11 @@ export class SandboxLifecycle {
     if (this.#sandboxes.get(sandbox.name) === sandbox) this.#sandboxes.delete(sandbox.name);
   }
 
+  /** Throws MSB_ERR_INVALID_ARGUMENT. */
+  #resolve(opts: SandboxSpecOpts): SandboxSpec {
+    return resolveSpec(opts, this.#deps.limits);
+  }
+
   #requireOpen(): void {
     if (this.#closing !== undefined) throw shuttingDown();
   }
@@ -305,7 +310,7 @@ export class SandboxLifecycle {
 }
 
 /** Throws MSB_ERR_INVALID_ARGUMENT. */
-function specFor(opts: SandboxSpecOpts, sandbox: Sandbox): SandboxSpec {
+function withDiskOf(sandbox: Sandbox, opts: SandboxSpecOpts): SandboxSpecOpts {
   const diskMiB = diskSizeFor(opts, sandbox.record.disk);
-  return resolveSpec(diskMiB === undefined ? opts : { ...opts, diskMiB });
+  return diskMiB === undefined ? opts : { ...opts, diskMiB };
 }

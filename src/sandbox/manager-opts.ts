@@ -12,6 +12,7 @@ import { type ReadProcessUsage, readProcessUsage } from "./host-metrics.js";
 import type { OnNotice } from "./notice.js";
 import type { Prewarm } from "./prewarm.js";
 import type { Budget } from "./service.js";
+import type { SpecLimits } from "./spec.js";
 
 export type MakeUpperDisk = (
   path: string,
@@ -29,8 +30,8 @@ export interface SandboxManagerOpts {
   readonly concurrentBoots?: number;
   /** Of a start, from its turn to boot until it is ready, default 60 s. */
   readonly bootTimeoutMs?: number;
-  /** A VM that no server is connected to ends after so long, default 10 min. */
-  readonly leaseMs?: number;
+  /** For sandboxes that do not say; default 0, never. */
+  readonly limits?: SpecLimits;
   /** Of one command or run, all its output, default 64 MiB. */
   readonly maxOutputBytes?: number;
   /** Default `background`. */
@@ -52,7 +53,7 @@ export function sandboxDeps(opts: SandboxManagerOpts): SandboxDeps {
   const deps: SandboxDeps = {
     concurrentBoots: Math.max(2, cpus),
     bootTimeoutMs: DEFAULT_BOOT_TIMEOUT_MS,
-    leaseMs: 10 * 60_000,
+    limits: { idleTimeoutMs: 0, maxLifetimeMs: 0 },
     maxOutputBytes: 64 * 1024 ** 2,
     prewarm: "background",
     onNotice: () => {},

@@ -15,7 +15,8 @@ const MIN_DISK_MIB = 16;
 const MAX_DISK_MIB = 16 * 1024 ** 2;
 const MAX_IMAGE_LENGTH = 1024;
 const MAX_ENV_COUNT = 1024;
-const MAX_ENV_BYTES = 128 * 1024;
+/** An agent request has 64 KiB at most, and the arguments of commands share it with the image's own variables. */
+const MAX_ENV_BYTES = 32 * 1024;
 const MAX_PATH_BYTES = 4095;
 const MAX_USER_LENGTH = 256;
 const MAX_LABELS = 64;
@@ -24,8 +25,10 @@ const MAX_LABEL_VALUE_BYTES = 1024;
 /** A hundred years. */
 const MAX_LIMIT_MS = 100 * 365 * 24 * 3600 * 1000;
 
+export type SpecLimits = Pick<SandboxSpec, "idleTimeoutMs" | "maxLifetimeMs">;
+
 /** Every default filled in. Throws MSB_ERR_INVALID_ARGUMENT that names the option. */
-export function resolveSpec(opts: SandboxSpecOpts): SandboxSpec {
+export function resolveSpec(opts: SandboxSpecOpts, limits: SpecLimits): SandboxSpec {
   return {
     image: checkedImage(opts.image),
     memoryMiB: whole(
@@ -41,8 +44,8 @@ export function resolveSpec(opts: SandboxSpecOpts): SandboxSpec {
     workdir: checkedWorkdir(opts.workdir ?? null),
     user: checkedUser(opts.user ?? null),
     labels: checkedLabels(opts.labels ?? {}),
-    idleTimeoutMs: whole("idleTimeoutMs", opts.idleTimeoutMs, 0, 0, MAX_LIMIT_MS),
-    maxLifetimeMs: whole("maxLifetimeMs", opts.maxLifetimeMs, 0, 0, MAX_LIMIT_MS),
+    idleTimeoutMs: limit("idleTimeoutMs", opts, limits),
+    maxLifetimeMs: limit("maxLifetimeMs", opts, limits),
   };
 }
 
@@ -82,6 +85,10 @@ function whole(
   const number = value ?? fallback;
   if (Number.isSafeInteger(number) && number >= min && number <= max) return number;
   throw invalid(option, number, `use a whole number from ${min} to ${max}`);
+}
+
+function limit(option: keyof SpecLimits, opts: SandboxSpecOpts, limits: SpecLimits): number {
+  return whole(option, opts[option], limits[option], 0, MAX_LIMIT_MS);
 }
 
 function checkedImage(image: string): string {

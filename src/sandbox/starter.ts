@@ -151,9 +151,7 @@ class StartAttempt {
       memoryMiB: spec.memoryMiB,
       imageDisk: image.disk.path,
       upperDisk: sandbox.paths.upperDisk,
-      lifetime: "detached",
-      leaseMs: deps.leaseMs,
-    } as const;
+    };
     const hostname = sandbox.key.name.replaceAll("_", "-");
     const event = { type: "booting", message: `The microVM ${id} boots.`, details: { vm: id } };
     sandbox.change("booting", { vm: { id, nonce: null, ...context } }, event);

@@ -4,13 +4,11 @@ import { messageOf, MsbError } from "../errors.js";
 import { AutoDriver } from "../hypervisor/auto-driver.js";
 import { type Hypervisor, openHypervisor } from "../hypervisor/open.js";
 import { openKernels } from "../kernel/open-kernels.js";
-import { type Digest, isDigest } from "../oci/digest.js";
 import { Images } from "../oci/images.js";
 import type { FetchProgress } from "../runtime/resolve.js";
 import { HypervisorGuests } from "../sandbox/hypervisor-guests.js";
 import type { SandboxNotice } from "../sandbox/notice.js";
 import { SandboxManager } from "../sandbox/sandbox-manager.js";
-import type { SandboxService } from "../sandbox/service.js";
 import type { ServerSettings } from "../config.js";
 import { CleanUp } from "../util/clean-up.js";
 import { buildApp } from "./app.js";
@@ -49,11 +47,11 @@ async function assemble(scope: LaunchScope, cleanUp: CleanUp): Promise<Launched>
   const authenticator = settings.isDev ? null : await openAuthenticator(scope);
   if (settings.isDev) logger.warn("Development mode: whoever reaches this server may use it");
 
-  let service: SandboxService | undefined;
+  let sandboxes: SandboxManager | undefined;
   const images = await Images.open({
     paths,
     env,
-    inUse: async () => imagesInUse(service),
+    inUse: async () => (await sandboxes?.imagesInUse()) ?? new Set(),
     onWarning: (message) => logger.warn(message),
   });
   cleanUp.add(() => images[Symbol.asyncDispose]());
@@ -70,7 +68,7 @@ async function assemble(scope: LaunchScope, cleanUp: CleanUp): Promise<Launched>
   logger.info(await status(), "What runs microVMs");
 
   const metrics = new ServerMetrics();
-  const sandboxes = await SandboxManager.open({
+  const manager = await SandboxManager.open({
     paths,
     guests: new HypervisorGuests({ hypervisor, leaseMs: settings.leaseMs }),
     openKernels,
@@ -78,21 +76,20 @@ async function assemble(scope: LaunchScope, cleanUp: CleanUp): Promise<Launched>
     budget: settings.budget,
     concurrentBoots: settings.maxConcurrentBoots,
     bootTimeoutMs: settings.bootTimeoutMs,
-    leaseMs: settings.leaseMs,
     maxOutputBytes: settings.http.maxOutputBytes,
-    specDefaults: {
+    limits: {
       idleTimeoutMs: settings.idleTimeoutMs,
       maxLifetimeMs: settings.maxLifetimeMs,
     },
     onNotice: onNotice(logger, metrics),
   });
-  service = sandboxes;
+  sandboxes = manager;
   // A start that fails leaves sandboxes to the next server.
   let end: "stop" | "detach" = "detach";
-  cleanUp.add(() => sandboxes.close({ sandboxes: end }));
+  cleanUp.add(() => manager.close({ sandboxes: end }));
 
   const app = await buildApp({
-    sandboxes,
+    sandboxes: manager,
     images,
     hypervisor: status,
     authenticator,
@@ -121,11 +118,6 @@ async function openAuthenticator({
   if (resetKey) logger.warn({ file: key.path }, "A new server key: keys issued before are void");
   if (key.notice !== null) logger.warn(key.notice);
   return new KeyAuthenticator(key, paths);
-}
-
-function imagesInUse(service: SandboxService | undefined): ReadonlySet<Digest> {
-  const digests = (service?.list() ?? []).map(({ imageDigest }) => imageDigest);
-  return new Set(digests.filter((digest): digest is Digest => digest !== null && isDigest(digest)));
 }
 
 /** Throws when no microVM can run here, saying what was tried. */

@@ -19,16 +19,18 @@ export class OutputLines {
   #order: TextLine["stream"][] = [];
 
   push(stream: TextLine["stream"], piece: Uint8Array | string): void {
-    const complete = this.#unfinished[stream].push(piece);
+    const line = this.#unfinished[stream];
+    const complete = line.push(piece);
     for (const text of complete) this.#lines.push({ stream, text });
     // What is left of it began now.
     if (complete.length > 0) this.#order = this.#order.filter((one) => one !== stream);
-    if (!this.#order.includes(stream)) this.#order.push(stream);
+    if (line.isBegun && !this.#order.includes(stream)) this.#order.push(stream);
   }
 
   /** All lines; nothing can be pushed after it. */
   finish(): readonly TextLine[] {
-    for (const stream of this.#order) {
+    // A character that was cut off may be all that there is of one.
+    for (const stream of new Set([...this.#order, "stdout", "stderr"] as const)) {
       const text = this.#unfinished[stream].end();
       if (text !== null) this.#lines.push({ stream, text });
     }
@@ -48,6 +50,10 @@ class UnfinishedLine {
     const lines = parts.map((part) => this.#ended(part));
     if (last !== "") this.#pieces.push(last);
     return lines.map((line) => (line.endsWith("\r") ? line.slice(0, -1) : line));
+  }
+
+  get isBegun(): boolean {
+    return this.#pieces.length > 0;
   }
 
   /** Null when the last line was ended by a line feed. */

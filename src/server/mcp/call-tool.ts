@@ -1,7 +1,7 @@
 /** Calls of tools: arguments checked, access checked, done, and told as MCP tells it. */
 import type { Static, TSchema } from "@sinclair/typebox";
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
-import { isMsbError, MsbError } from "../../errors.js";
+import { isMsbError } from "../../errors.js";
 import type { Language } from "../../kernel/run-types.js";
 import type { SandboxService } from "../../sandbox/service.js";
 import type { Principal } from "../auth/authenticator.js";

@@ -6,6 +6,8 @@ import { resolveSpec } from "../../../src/sandbox/spec.js";
 import { digestOfDigit } from "../../helpers/fake-images.js";
 import { KEY, NOTHING_USED, SandboxBench, SPEC } from "../../helpers/sandbox-bench.js";
 
+const NO_LIMITS = { idleTimeoutMs: 0, maxLifetimeMs: 0 };
+
 let bench: SandboxBench;
 beforeEach(async () => {
   bench = await SandboxBench.make();
@@ -18,7 +20,7 @@ function record(opts: Partial<SandboxRecord>): SandboxRecord {
   return {
     ...KEY,
     state: "running",
-    spec: resolveSpec(SPEC),
+    spec: resolveSpec(SPEC, NO_LIMITS),
     createdAt: "2026-01-01T00:00:00.000Z",
     startedAt: "2026-01-01T00:00:00.000Z",
     stoppedAt: null,
@@ -45,8 +47,6 @@ const addVm = async (id = VM.id): Promise<void> => {
     memoryMiB: 512,
     imageDisk: "/image",
     upperDisk: `/upper-of-${id}`,
-    lifetime: "detached",
-    leaseMs: 0,
   });
   machine.nonce = NONCE;
 };

@@ -33,7 +33,7 @@ describe("a start", () => {
     ]);
     expect(info.vm?.id).toMatch(/^sb-[0-9a-f]{12}$/);
     expect(bench.guests.configs).toMatchObject([
-      { vcpuCount: 1, memoryMiB: 512, lifetime: "detached", upperDisk: upperDisk() },
+      { vcpuCount: 1, memoryMiB: 512, upperDisk: upperDisk() },
     ]);
     expect(manager.status().used).toEqual({ sandboxes: 1, memoryMiB: 512, vcpus: 1 });
   });

@@ -3,8 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { msbPaths } from "../../../src/paths.js";
 import {
-  checkNamespace,
-  checkSandboxName,
+  checkKey,
   folderOf,
   isSandboxName,
   nameOfFolder,
@@ -29,20 +28,19 @@ describe("names", () => {
     ["a\n", "can only contain alphanumeric characters, hyphens, or underscores"],
     ["_a", "must start with an alphanumeric character"],
   ])("%j are refused with the text that clients know", (name, text) => {
-    expect(textOf(() => checkSandboxName(name))).toBe(`Sandbox name ${text}`);
-    expect(textOf(() => checkNamespace(name))).toBe(`Namespace ${text}`);
+    expect(textOf(() => checkKey({ namespace: "ok", name }))).toBe(`Sandbox name ${text}`);
+    expect(textOf(() => checkKey({ namespace: name, name: "ok" }))).toBe(`Namespace ${text}`);
   });
 
-  it("of all namespaces are good for reading only", () => {
-    expect(textOf(() => checkNamespace("*"))).toBe(
+  it("of all namespaces are no namespace of a sandbox", () => {
+    expect(textOf(() => checkKey({ namespace: "*", name: "ok" }))).toBe(
       "Wildcard namespace (*) is not valid for sandbox creation",
     );
-    expect(textOf(() => checkNamespace("*", { wildcard: "allowed" }))).toBe("ok");
-    expect(textOf(() => checkSandboxName("*"))).toMatch(/can only contain/);
+    expect(textOf(() => checkKey({ namespace: "ok", name: "*" }))).toMatch(/can only contain/);
   });
 
   it("of 63 characters are fine", () => {
-    expect(textOf(() => checkSandboxName(`A${"z".repeat(62)}`))).toBe("ok");
+    expect(textOf(() => checkKey({ namespace: "ok", name: `A${"z".repeat(62)}` }))).toBe("ok");
   });
 
   const goodName = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/);

@@ -2,9 +2,11 @@ import { describe, expect, it } from "vitest";
 import { resolveSpec } from "../../../src/sandbox/spec.js";
 import type { SandboxSpecOpts } from "../../../src/sandbox/service.js";
 
+const NO_LIMITS = { idleTimeoutMs: 0, maxLifetimeMs: 0 };
+
 describe("a spec", () => {
   it("has a default for all but the image", () => {
-    expect(resolveSpec({ image: "python" })).toEqual({
+    expect(resolveSpec({ image: "python" }, NO_LIMITS)).toEqual({
       image: "python",
       memoryMiB: 1024,
       cpus: 1,
@@ -44,7 +46,7 @@ describe("a spec", () => {
   ];
   it.each(wrong)("with a wrong %s names it", (option, opts) => {
     const spec = { image: "python", ...opts } as SandboxSpecOpts;
-    expect(() => resolveSpec(spec)).toThrow(
+    expect(() => resolveSpec(spec, NO_LIMITS)).toThrow(
       expect.objectContaining({
         code: "MSB_ERR_INVALID_ARGUMENT",
         message: expect.stringContaining(`${option} cannot be`),

@@ -45,13 +45,47 @@ describe("OutputLines", () => {
     ]);
   });
 
-  it("gives the same lines however the text is cut", () => {
-    const text = fc.stringMatching(/^[ab\r\n]*$/);
+  it("puts the unfinished line that began first in front", () => {
+    expect(linesOf(["stdout", "a\n"], ["stderr", "x"], ["stdout", "y"])).toEqual([
+      "o:a",
+      "e:x",
+      "o:y",
+    ]);
+  });
+
+  it("takes a byte order mark as output like any other", () => {
+    expect(linesOf(["stdout", Buffer.from("\ufeffa\n")])).toEqual(["o:\ufeffa"]);
+  });
+
+  it("gives the lines of each stream's whole text, however it was cut and whatever came between", () => {
+    const bytes = fc.oneof(
+      fc.array(fc.uint8Array({ maxLength: 20 }), { maxLength: 6 }),
+      fc.array(fc.constantFrom("a", "\n", "\r", "\r\n", "é", "").map((text) => Buffer.from(text))),
+    );
+    const order = fc.infiniteStream(fc.boolean());
     fc.assert(
-      fc.property(fc.array(text), (pieces) => {
-        const cut = linesOf(...pieces.map((piece) => ["stdout", piece] as const));
-        expect(cut).toEqual(linesOf(["stdout", pieces.join("")]));
+      fc.property(bytes, bytes, order, (stdout, stderr, isStdoutNext) => {
+        const left = { stdout: [...stdout], stderr: [...stderr] };
+        const lines = new OutputLines();
+        for (const preferred of isStdoutNext) {
+          const isOver = left.stdout.length === 0 && left.stderr.length === 0;
+          if (isOver) break;
+          const stream = preferred ? "stdout" : "stderr";
+          const piece = left[stream].shift();
+          if (piece !== undefined) lines.push(stream, piece);
+        }
+        const all = lines.finish();
+        for (const [stream, pieces] of [
+          ["stdout", stdout],
+          ["stderr", stderr],
+        ] as const) {
+          const whole = Buffer.concat(pieces).toString("utf8").split("\n");
+          if (whole.at(-1) === "") whole.pop();
+          const got = all.filter((line) => line.stream === stream).map((line) => line.text);
+          expect(got).toEqual(whole.map((line) => line.replace(/\r$/, "")));
+        }
       }),
+      { numRuns: 1_000 },
     );
   });
 });
