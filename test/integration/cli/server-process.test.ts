@@ -52,7 +52,9 @@ async function machine(mode = "", variables: Record<string, string> = {}) {
     let stdout = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.resume();
-    const ready = () => expect.poll(() => stdout, { timeout: 30_000 }).toContain("listening on");
+    const ready = async () => {
+      await expect.poll(() => stdout, { timeout: 30_000 }).toContain("listening on");
+    };
     return { child, exited, ready, stdout: () => stdout };
   };
   return { home, paths, env, argv, msb, running, events, serve };
