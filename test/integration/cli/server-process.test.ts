@@ -52,7 +52,9 @@ async function machine(mode = "", variables: Record<string, string> = {}) {
     let stdout = "";
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.resume();
-    const ready = () => expect.poll(() => stdout, { timeout: 30_000 }).toContain("listening on");
+    const ready = async () => {
+      await expect.poll(() => stdout, { timeout: 30_000 }).toContain("listening on");
+    };
     return { child, exited, ready, stdout: () => stdout };
   };
   return { home, paths, env, argv, msb, running, events, serve };
@@ -146,7 +148,8 @@ describe("a server in the background", () => {
     const { argv, env, msb, running } = await machine();
     await msb("start", "-d");
     const { url } = await running();
-    setTimeout(() => void fetch(`${url}/slow/1`), 1_000);
+    const calls = setInterval(() => void fetch(`${url}/slow/1`).catch(() => {}), 300);
+    onTestFinished(() => clearInterval(calls));
     const { exitCode, stdout } = await runInTerminal(argv(["logs", "-f", "-n", "0"]), {
       env,
       answers: [["/slow/1", "\u0003"]],
@@ -159,12 +162,21 @@ describe("a server in the background", () => {
     const { msb, running } = await machine("stubborn");
     await msb("start", "-d");
     const { pid } = await running();
+    const forced = await msb("stop", "--timeout", "1", "--force");
+    expect(forced).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^Killed/) });
+    expect(await isRunning(pid)).toBe(false);
+    expect((await msb("start", "-d")).exitCode).toBe(0);
+  });
+
+  it("that does not end is told after a time, and ended at once when it is stopped again", async () => {
+    const { msb, running } = await machine("stubborn");
+    await msb("start", "-d");
+    const { pid } = await running();
     const patient = await msb("stop", "--timeout", "1");
     expect(patient.stderr).toContain("(MSB_ERR_REQUEST_TIMEOUT)");
     expect(await isRunning(pid)).toBe(true);
-    const forced = await msb("stop", "--timeout", "1", "--force");
-    expect(forced).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^Killed/) });
-    expect((await msb("start", "-d")).exitCode).toBe(0);
+    expect((await msb("stop")).exitCode).toBe(0);
+    expect(await isRunning(pid)).toBe(false);
   });
 });
 

@@ -75,7 +75,7 @@ describe("a server", () => {
     });
     await server.close();
     await server.closed;
-    await expect(fetch(server.url)).rejects.toThrow();
+    await expect(fetch(server.url)).rejects.toThrow("fetch failed");
     expect(await findServer(opts.paths)).toEqual({ state: "none" });
     expect(events).toEqual(["launch 127.0.0.1", "app closed", "close stop"]);
   });
@@ -118,7 +118,7 @@ describe("a server", () => {
     answer.catch(() => {});
     await expect.poll(() => events).toContain("request begins");
     await server.close();
-    await expect(answer).rejects.toThrow();
+    await expect(answer).rejects.toThrow("fetch failed");
     expect(events).toContain("close stop");
     slow.resolve();
   });
