@@ -29,12 +29,7 @@ const DIALECTS: Record<Language, Dialect> = {
     raise: "1/0",
     errorName: "ZeroDivisionError",
     loop: "while True: pass",
-    stubborn: [
-      "while True:",
-      "  try:",
-      "    while True: pass",
-      "  except KeyboardInterrupt: pass",
-    ].join("\n"),
+    stubborn: "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass",
     exit: "import os; os._exit(7)",
     flood: "while True: print('x' * 10000)",
   },
