@@ -24,6 +24,13 @@ export interface KernelRun {
   readonly lines: readonly string[];
 }
 
+export interface KernelStartOpts {
+  readonly cwd?: string;
+  readonly env?: Record<string, string>;
+  /** As a Node.js that does not let its own parser be used. */
+  readonly withoutInternals?: boolean;
+}
+
 export interface KernelRunOpts {
   /** Then SIGINT is sent; 2 seconds later, SIGKILL. Default 20,000. */
   readonly timeoutMs?: number;
@@ -52,12 +59,10 @@ export class KernelDriver {
     });
   }
 
-  static async start(
-    language: Language,
-    opts: { readonly cwd?: string; readonly env?: Record<string, string> } = {},
-  ): Promise<KernelDriver> {
+  static async start(language: Language, opts: KernelStartOpts = {}): Promise<KernelDriver> {
     const { candidates, args, source } = await kernelProgram(language);
-    const child = spawn(OVERRIDES[language] || candidates[0]!, args, {
+    const argv = opts.withoutInternals ? args.filter((arg) => arg !== "--expose-internals") : args;
+    const child = spawn(OVERRIDES[language] || candidates[0]!, argv, {
       stdio: ["ignore", "pipe", "pipe", "pipe"],
       env: { ...cleanEnv(), MSB_CONTROL_FD: "3", ...opts.env },
       ...(opts.cwd === undefined ? {} : { cwd: opts.cwd }),
@@ -103,15 +108,12 @@ export class KernelDriver {
 
   /** Until `isTrue`, or false after `timeoutMs`. */
   async until(isTrue: () => boolean, timeoutMs = 20_000): Promise<boolean> {
-    const late = AbortSignal.timeout(timeoutMs);
-    while (!isTrue()) {
-      if (late.aborted) return false;
-      await new Promise<void>((resolve) => {
-        this.waiting.add(resolve);
-        late.addEventListener("abort", () => resolve(), { once: true });
-      });
-    }
-    return true;
+    const until = performance.now() + timeoutMs;
+    const timer = setTimeout(() => this.wake(), timeoutMs + 1);
+    while (!isTrue() && performance.now() < until)
+      await new Promise<void>((resolve) => this.waiting.add(resolve));
+    clearTimeout(timer);
+    return isTrue();
   }
 
   /** What was written and not yet returned by a run. */
@@ -161,7 +163,9 @@ export class KernelDriver {
     const pieces = this.pieces;
     this.pieces = [];
     const plain = (stream: "out" | "err"): string =>
-      pieces.map(([from, text]) => (from === stream && !text.startsWith("\0") ? text : "")).join("");
+      pieces
+        .map(([from, text]) => (from === stream && !text.startsWith("\0") ? text : ""))
+        .join("");
     return {
       stdout: plain("out"),
       stderr: plain("err"),
@@ -173,21 +177,23 @@ export class KernelDriver {
   }
 }
 
-/** A value starts on a line of its own; each stream's unfinished line is ended where the other one or a value begins. */
+/** A value starts on a line of its own; a stream's unfinished line ends where the other one or a value begins. */
 function toLines(pieces: readonly Piece[]): string[] {
-  let text = "";
+  const lines: string[] = [];
   let last: string | null = null;
+  let isOpen = false;
   for (const [stream, part] of pieces) {
     const isValue = part.startsWith("\0");
-    if ((stream !== last || isValue) && text !== "" && !text.endsWith("\n")) text += "\n";
-    const body = isValue ? `${part.slice(1, -1)}\n` : part;
-    for (const [at, line] of body.split(/(?<=\n)/).entries()) {
-      const continues = at === 0 && text !== "" && !text.endsWith("\n");
-      text += continues ? line : line === "" ? "" : `${stream} ${line}`;
-    }
+    const [first = "", ...others] = (isValue ? `${part.slice(1, -1)}\n` : part).split("\n");
+    if (isOpen && stream === last && !isValue) lines.push(`${lines.pop()}${first}`);
+    else lines.push(`${stream} ${first}`);
+    for (const line of others) lines.push(`${stream} ${line}`);
+    // Behind a line feed at the end is nothing yet.
+    isOpen = others.length === 0 || others.at(-1) !== "";
+    if (!isOpen) lines.pop();
     last = stream;
   }
-  return text === "" ? [] : text.replace(/\n$/, "").split("\n");
+  return lines;
 }
 
 function cleanEnv(): NodeJS.ProcessEnv {

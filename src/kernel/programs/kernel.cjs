@@ -6,11 +6,13 @@
 // Contract: src/kernel/PROTOCOL.md. Standard library only.
 "use strict";
 
-const KERNEL_FRAME = /^\s+at .*(?:<kernel>|\bnode:[a-z_]+)|^\s+\.\.\. \d+ lines matching cause stack trace/;
+const KERNEL_FRAME =
+  /^\s+at .*(?:<kernel>|\bnode:[a-z_]+)|^\s+\.\.\. \d+ lines matching cause stack trace/;
 const MAX_LINE_BYTES = 16 * 1024 * 1024 - 4096;
 // The other stream's reader gets this long before output goes to this one, so that the order stays visible.
-const SWITCH_PAUSE_MS = 2;
-const MAX_SWITCH_PAUSES = 100;
+// There is no way to ask a pipe in Node.js, so it is a guess, and at most half a second in a run.
+const SWITCH_PAUSE_MS = 8;
+const MAX_SWITCH_PAUSES = 60;
 // How often it is looked for SIGINT while the code awaits something.
 const POLL_MS = 20;
 const FORMS = ["text", "html", "markdown", "svg", "png", "jpeg", "latex", "json"];
@@ -89,7 +91,9 @@ class Outputs {
       const callback = typeof encoding === "function" ? encoding : done;
       const isText = typeof chunk === "string";
       if (!isText && !host.types.isUint8Array(chunk)) {
-        throw new host.global.TypeError("The chunk to write must be a string, a Buffer or a Uint8Array");
+        throw new host.global.TypeError(
+          "The chunk to write must be a string, a Buffer or a Uint8Array",
+        );
       }
       const name = typeof encoding === "string" ? encoding : "utf8";
       this.write(fd, isText ? host.Buffer.from(chunk, name) : chunk);
@@ -118,7 +122,7 @@ function duplicate(fd) {
 }
 
 function writeAll(fd, data) {
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     try {
       at += host.writeSync(fd, data, at, data.length - at);
     } catch (error) {
@@ -139,7 +143,7 @@ function pause(ms) {
 /** Runs in a thread of its own, so that the host gets answers while code runs. Nothing of this file is in its scope. */
 function readControl(require) {
   const { parentPort, workerData } = require("worker_threads");
-  const { fd, shared, LOCK, ENDED_RUNS, FREE, READER } = workerData;
+  const { fd, shared, names } = workerData;
   const fs = require("fs");
   const MAX_LINE = 8 * 1024 * 1024;
   let startedRuns = 0;
@@ -148,21 +152,21 @@ function readControl(require) {
   let size = 0;
 
   const answer = (nonce) => {
-    while (Atomics.compareExchange(shared, LOCK, FREE, READER) !== FREE) {
-      Atomics.wait(shared, LOCK, Atomics.load(shared, LOCK), 10);
+    while (Atomics.compareExchange(shared, names.LOCK, names.FREE, names.READER) !== names.FREE) {
+      Atomics.wait(shared, names.LOCK, names.MAIN, 10);
     }
-    const running = startedRuns > Atomics.load(shared, ENDED_RUNS) ? lastRun : null;
+    const running = startedRuns > Atomics.load(shared, names.ENDED_RUNS) ? lastRun : null;
     const data = Buffer.from(`\n${JSON.stringify({ type: "synced", nonce, running })}\n`);
-    for (let at = 0; at < data.length; ) {
+    for (let at = 0; at < data.length;) {
       try {
         at += fs.writeSync(fd, data, at);
       } catch (error) {
         if (error.code !== "EAGAIN") break;
-        Atomics.wait(shared, LOCK, READER, 1);
+        Atomics.wait(shared, names.LOCK, names.READER, 1);
       }
     }
-    Atomics.store(shared, LOCK, FREE);
-    Atomics.notify(shared, LOCK);
+    Atomics.store(shared, names.LOCK, names.FREE);
+    Atomics.notify(shared, names.LOCK);
   };
   const take = (line) => {
     let message;
@@ -179,7 +183,7 @@ function readControl(require) {
   };
   const socket = new (require("net").Socket)({ fd, readable: true, writable: false });
   socket.on("data", (data) => {
-    for (let from = 0; from < data.length; ) {
+    for (let from = 0; from < data.length;) {
       const end = data.indexOf(10, from);
       const part = data.subarray(from, end === -1 ? data.length : end);
       from += part.length + 1;
@@ -202,7 +206,8 @@ class Control {
   constructor(fd, onRun) {
     this.fd = fd;
     this.shared = new Int32Array(new SharedArrayBuffer(8));
-    const workerData = { fd, shared: this.shared, LOCK, ENDED_RUNS, FREE, READER };
+    const names = { LOCK, ENDED_RUNS, FREE, MAIN, READER };
+    const workerData = { fd, shared: this.shared, names };
     const reader = new host.Worker(`(${readControl})(require)`, {
       eval: true,
       workerData,
@@ -298,6 +303,33 @@ class Interrupts {
     } finally {
       host.clearInterval(timer);
     }
+  }
+}
+
+/** What is left without that thread: a listener, which can lose a signal that comes as a region ends. */
+class ListenedInterrupts {
+  constructor() {
+    this.wasSent = false;
+    this.onSignal = () => (this.wasSent = true);
+    this.arm();
+  }
+
+  arm() {
+    this.wasSent = false;
+    const { listeners, on } = host.emitter;
+    if (!Array.from(listeners.call(host.process, "SIGINT")).includes(this.onSignal)) {
+      on.call(host.process, "SIGINT", this.onSignal);
+    }
+  }
+
+  take() {
+    const { wasSent } = this;
+    this.wasSent = false;
+    return wasSent;
+  }
+
+  during(promise, onSignal) {
+    return Interrupts.prototype.during.call(this, promise, onSignal);
   }
 }
 
@@ -473,7 +505,8 @@ class Compiler {
 
 /** `names` are the global variables that it makes, `unset` those of them that start without a value. */
 function toStep(text, statement) {
-  const node = statement.type === "ExportNamedDeclaration" ? (statement.declaration ?? statement) : statement;
+  const node =
+    statement.type === "ExportNamedDeclaration" ? (statement.declaration ?? statement) : statement;
   const step = {
     kind: node.type === "FunctionDeclaration" ? "function" : "other",
     isAsync: hasAwait(node),
@@ -487,8 +520,13 @@ function toStep(text, statement) {
   if (node.type === "ImportDeclaration") {
     return { ...step, kind: "import", isAsync: true, source: dynamicImport(node) };
   }
-  const around = step.isAsync ? (step.isValue ? ["(async()=>(", "))()"] : ["(async()=>{", "})()"]) : ["", ""];
-  if (node.type === "ClassDeclaration") around[0] += `${step.isAsync ? "" : "var "}${node.id.name}=`;
+  const around = step.isAsync
+    ? step.isValue
+      ? ["(async()=>(", "))()"]
+      : ["(async()=>{", "})()"]
+    : ["", ""];
+  if (node.type === "ClassDeclaration")
+    around[0] += `${step.isAsync ? "" : "var "}${node.id.name}=`;
   const body = step.isValue && step.isAsync ? node.expression : node;
   const { line, column } = body.loc.start;
   step.source = around[0] + withoutDeclarations(text, body, step.isAsync) + around[1];
@@ -501,7 +539,8 @@ function withoutDeclarations(text, node, isAsync) {
   if (isAsync) {
     // Inside of a function, declarations would be its own: they become assignments.
     const declarations = node.type === "VariableDeclaration" ? [[node, null]] : nestedVars(node);
-    for (const [declaration, parent] of declarations) edits.push(...asAssignments(declaration, parent));
+    for (const [declaration, parent] of declarations)
+      edits.push(...asAssignments(declaration, parent));
   } else if (node.type === "VariableDeclaration" && /^(const|let)$/.test(node.kind)) {
     edits.push([node.start, node.start + node.kind.length, "var".padEnd(node.kind.length)]);
   }
@@ -513,12 +552,12 @@ function withoutDeclarations(text, node, isAsync) {
 }
 
 function asAssignments(declaration, parent) {
-  const { start, kind, declarations } = declaration;
+  const { start: from, kind, declarations } = declaration;
   const isHead = parent !== null && (parent.init === declaration || parent.left === declaration);
-  if (isHead) return [[start, start + kind.length, ""]];
+  if (isHead) return [[from, from + kind.length, ""]];
   const end = declarations[declarations.length - 1].end;
   return [
-    [start, start + kind.length, "void("],
+    [from, from + kind.length, "void("],
     [end, end, ")"],
   ];
 }
@@ -562,7 +601,9 @@ function patternNames(pattern) {
     case "Identifier":
       return [pattern.name];
     case "ObjectPattern":
-      return pattern.properties.flatMap((p) => patternNames(p.type === "RestElement" ? p.argument : p.value));
+      return pattern.properties.flatMap((p) =>
+        patternNames(p.type === "RestElement" ? p.argument : p.value),
+      );
     case "ArrayPattern":
       return pattern.elements.flatMap(patternNames);
     case "AssignmentPattern":
@@ -645,7 +686,7 @@ class Runner {
 
   /** Statements without `await` run back to back, as in a script: what they promise comes to pass behind the last. */
   async perform(current, steps, stopped) {
-    for (let at = 0; at < steps.length && current.outcome === null; ) {
+    for (let at = 0; at < steps.length && current.outcome === null;) {
       let pending = null;
       this.region(current, () => {
         while (at < steps.length && pending === null && current.outcome === null) {
@@ -671,6 +712,8 @@ class Runner {
   region(current, action) {
     let thrown = null;
     globalThis.action = () => {
+      // One that came when no region was there to be stopped.
+      if (this.interrupts.take()) return current.stop({ reason: "interrupted" });
       try {
         action();
       } catch (error) {
@@ -758,7 +801,7 @@ class Runner {
     if (this.isStoppable) {
       host.kill(host.process.pid, "SIGINT");
       // V8 stops it within this loop.
-      for (const until = Date.now() + 2000; Date.now() < until; );
+      for (const until = Date.now() + 2000; Date.now() < until;);
     } else if (current !== null) {
       this.end(current);
     }
@@ -794,7 +837,9 @@ class Runner {
     const { module } = global;
     quietly(() => (global.require.main = module));
     // Node.js puts another one there when the stub has ended.
-    host.nextTick(() => Object.defineProperty(global, "module", { ...hidden, value: module, writable: true }));
+    host.nextTick(() =>
+      Object.defineProperty(global, "module", { ...hidden, value: module, writable: true }),
+    );
   }
 }
 
@@ -837,11 +882,12 @@ function start({ fd, require, process, global, context, importHere }) {
     kill: process.kill.bind(process),
     regionScript: new vm.Script("action()", { filename: "<kernel>" }),
     // Both resolve from the working directory; the first needs Node.js 20.12 or 21.7.
-    importModuleDynamically: vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER ?? ((name) => importHere(name)),
+    importModuleDynamically:
+      vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER ?? ((name) => importHere(name)),
   };
   silenceWarnings(process);
-  const { internalBinding } = require("internal/test/binding");
-  const interrupts = new Interrupts(internalBinding("contextify"));
+  const binding = quietly(() => require("internal/test/binding").internalBinding("contextify"));
+  const interrupts = new (binding ? Interrupts : ListenedInterrupts)(binding);
   const parser = quietly(() => require("internal/deps/acorn/acorn/dist/acorn")) ?? null;
   process.execArgv = [];
   const outputs = new Outputs();
