@@ -68,7 +68,8 @@ export class CodeRun {
   error(error: RunError): void {
     this.#hasError = true;
     const lines = error.traceback.reduce((sum, line) => sum + line.length, 0);
-    this.#push({ type: "error", error }, error.value.length + lines);
+    // Counted, but told even when output is dropped.
+    if (this.#count(error.value.length + lines)) this.#events.push({ type: "error", error }, 0);
   }
 
   settle(outcome: RunOutcome): void {
@@ -109,10 +110,16 @@ export class CodeRun {
   }
 
   #push(event: RunEvent, sizeBytes: number): void {
-    if (this.#isSilent) return;
+    if (this.#count(sizeBytes)) this.#events.push(event, sizeBytes);
+  }
+
+  /** False when the caller is not to get it. */
+  #count(sizeBytes: number): boolean {
+    if (this.#isSilent) return false;
     this.#outputBytes += sizeBytes;
-    if (this.#outputBytes > this.#maxOutputBytes) this.requestStop("overflow");
-    else this.#events.push(event, sizeBytes);
+    if (this.#outputBytes <= this.#maxOutputBytes) return true;
+    this.requestStop("overflow");
+    return false;
   }
 }
 

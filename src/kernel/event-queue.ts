@@ -15,9 +15,11 @@ export class EventQueue<T> implements AsyncIterable<T> {
   #readerWaits: Deferred<void> | undefined;
   #writerWaits: Deferred<void> | undefined;
 
+  /** Events without a size are never dropped. */
   push(event: T, sizeBytes: number): void {
     if (this.#isEnded) return;
-    if (this.#queuedBytes > MAX_AFTER_RELEASE_BYTES && sizeBytes > 0) return;
+    const isTooMuch = this.#isReleased && this.#queuedBytes > MAX_AFTER_RELEASE_BYTES;
+    if (isTooMuch && sizeBytes > 0) return;
     this.#items.push({ event, sizeBytes });
     this.#queuedBytes += sizeBytes;
     this.#readerWaits?.resolve();

@@ -108,12 +108,10 @@ export class KernelDriver {
 
   /** Until `isTrue`, or false after `timeoutMs`. */
   async until(isTrue: () => boolean, timeoutMs = 20_000): Promise<boolean> {
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      this.wake();
-    }, timeoutMs);
-    while (!isTrue() && !isLate) await new Promise<void>((resolve) => this.waiting.add(resolve));
+    const until = performance.now() + timeoutMs;
+    const timer = setTimeout(() => this.wake(), timeoutMs + 1);
+    while (!isTrue() && performance.now() < until)
+      await new Promise<void>((resolve) => this.waiting.add(resolve));
     clearTimeout(timer);
     return isTrue();
   }
@@ -186,8 +184,8 @@ function toLines(pieces: readonly Piece[]): string[] {
   let isOpen = false;
   for (const [stream, part] of pieces) {
     const isValue = part.startsWith("\0");
-    const [first, ...others] = (isValue ? `${part.slice(1, -1)}\n` : part).split("\n");
-    if (isOpen && stream === last && !isValue) lines[lines.length - 1] += first;
+    const [first = "", ...others] = (isValue ? `${part.slice(1, -1)}\n` : part).split("\n");
+    if (isOpen && stream === last && !isValue) lines.push(`${lines.pop()}${first}`);
     else lines.push(`${stream} ${first}`);
     for (const line of others) lines.push(`${stream} ${line}`);
     // Behind a line feed at the end is nothing yet.

@@ -10,8 +10,9 @@ const KERNEL_FRAME =
   /^\s+at .*(?:<kernel>|\bnode:[a-z_]+)|^\s+\.\.\. \d+ lines matching cause stack trace/;
 const MAX_LINE_BYTES = 16 * 1024 * 1024 - 4096;
 // The other stream's reader gets this long before output goes to this one, so that the order stays visible.
-const SWITCH_PAUSE_MS = 2;
-const MAX_SWITCH_PAUSES = 100;
+// There is no way to ask a pipe in Node.js, so it is a guess, and at most half a second in a run.
+const SWITCH_PAUSE_MS = 8;
+const MAX_SWITCH_PAUSES = 60;
 // How often it is looked for SIGINT while the code awaits something.
 const POLL_MS = 20;
 const FORMS = ["text", "html", "markdown", "svg", "png", "jpeg", "latex", "json"];
@@ -142,7 +143,7 @@ function pause(ms) {
 /** Runs in a thread of its own, so that the host gets answers while code runs. Nothing of this file is in its scope. */
 function readControl(require) {
   const { parentPort, workerData } = require("worker_threads");
-  const { fd, shared, LOCK, ENDED_RUNS, FREE, READER } = workerData;
+  const { fd, shared, names } = workerData;
   const fs = require("fs");
   const MAX_LINE = 8 * 1024 * 1024;
   let startedRuns = 0;
@@ -151,21 +152,21 @@ function readControl(require) {
   let size = 0;
 
   const answer = (nonce) => {
-    while (Atomics.compareExchange(shared, LOCK, FREE, READER) !== FREE) {
-      Atomics.wait(shared, LOCK, Atomics.load(shared, LOCK), 10);
+    while (Atomics.compareExchange(shared, names.LOCK, names.FREE, names.READER) !== names.FREE) {
+      Atomics.wait(shared, names.LOCK, names.MAIN, 10);
     }
-    const running = startedRuns > Atomics.load(shared, ENDED_RUNS) ? lastRun : null;
+    const running = startedRuns > Atomics.load(shared, names.ENDED_RUNS) ? lastRun : null;
     const data = Buffer.from(`\n${JSON.stringify({ type: "synced", nonce, running })}\n`);
     for (let at = 0; at < data.length;) {
       try {
         at += fs.writeSync(fd, data, at);
       } catch (error) {
         if (error.code !== "EAGAIN") break;
-        Atomics.wait(shared, LOCK, READER, 1);
+        Atomics.wait(shared, names.LOCK, names.READER, 1);
       }
     }
-    Atomics.store(shared, LOCK, FREE);
-    Atomics.notify(shared, LOCK);
+    Atomics.store(shared, names.LOCK, names.FREE);
+    Atomics.notify(shared, names.LOCK);
   };
   const take = (line) => {
     let message;
@@ -205,7 +206,8 @@ class Control {
   constructor(fd, onRun) {
     this.fd = fd;
     this.shared = new Int32Array(new SharedArrayBuffer(8));
-    const workerData = { fd, shared: this.shared, LOCK, ENDED_RUNS, FREE, READER };
+    const names = { LOCK, ENDED_RUNS, FREE, MAIN, READER };
+    const workerData = { fd, shared: this.shared, names };
     const reader = new host.Worker(`(${readControl})(require)`, {
       eval: true,
       workerData,
@@ -550,12 +552,12 @@ function withoutDeclarations(text, node, isAsync) {
 }
 
 function asAssignments(declaration, parent) {
-  const { start, kind, declarations } = declaration;
+  const { start: from, kind, declarations } = declaration;
   const isHead = parent !== null && (parent.init === declaration || parent.left === declaration);
-  if (isHead) return [[start, start + kind.length, ""]];
+  if (isHead) return [[from, from + kind.length, ""]];
   const end = declarations[declarations.length - 1].end;
   return [
-    [start, start + kind.length, "void("],
+    [from, from + kind.length, "void("],
     [end, end, ")"],
   ];
 }

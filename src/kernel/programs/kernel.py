@@ -223,6 +223,8 @@ class Control:
 
     def read(self):
         """Puts runs into the queue, and None when the host is gone."""
+        # Signals are the main thread's: they wake it from what it waits for.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         line = bytearray()
         while True:
             try:
@@ -659,7 +661,8 @@ class Runner:
             for statement in tree.body
         ]
 
-    def run(self, code):
+    def run(self, code, held_back):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held_back)
         statements = self.compile(code)
         # Where the user's code removed it, exec() would put this program's own copy in its place.
         self.namespace.setdefault("__builtins__", builtins)
@@ -693,13 +696,15 @@ class Runner:
             raise
 
 
-def run_once(run_id, code):
+def run_once(run_id, code, held_back):
     """One run, from the host's message to the one that ends it. Forked children of the code end here."""
     interrupts.pending = interrupts.happened = False
     prepare()
-    error = guard(lambda: runner.run(code))
-    if error is None and "matplotlib.pyplot" in sys.modules:
-        error = guard(show_figures)
+    try:
+        error = execute(code, held_back)
+    except BaseException as raised:
+        error = raised  # By a handler that the user's code set for a signal, between its code and ours.
+    held_back = insist(hold_back_signals)
     # Ours to be deep enough for what follows, whatever the user's code set.
     if sys.getrecursionlimit() < DEFAULT_RECURSION_LIMIT:
         sys.setrecursionlimit(DEFAULT_RECURSION_LIMIT)
@@ -711,6 +716,26 @@ def run_once(run_id, code):
     insist(prepare)
     reason = insist(lambda: finish(run_id, error)) or "exception"
     insist(lambda: control.send({"type": "end", "id": run_id, "reason": reason}))
+    return held_back
+
+
+def execute(code, held_back):
+    """Runs code, for which the signals are let through that were held back since the run before."""
+    error = guard(lambda: runner.run(code, held_back))
+    if error is None and "matplotlib.pyplot" in sys.modules:
+        error = guard(show_figures)
+    return error
+
+
+def hold_back_signals():
+    """Handlers of the user's run in the user's code only: one that raises must not cost the host the run's end."""
+    held_back = [
+        number
+        for number in signal.valid_signals()
+        if number != signal.SIGINT and callable(signal.getsignal(number))
+    ]
+    signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
+    return held_back
 
 
 def insist(action):
@@ -781,6 +806,7 @@ def end_process():
 
 
 def main():
+    held_back = None
     control.start()
     control.send({"type": "ready", "version": "%d.%d.%d" % sys.version_info[:3]})
     while True:
@@ -790,7 +816,7 @@ def main():
             continue  # Raised by a handler that the user's code set for a signal.
         if run is None:
             end_process()
-        run_once(*run)
+        held_back = run_once(*run, held_back or [])
 
 
 main_thread = _thread.get_ident()

@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { PYTHON_ROWS } from "../../../fixtures/kernel/python.js";
@@ -23,7 +24,10 @@ async function start(opts: Parameters<typeof KernelDriver.start>[1] = {}): Promi
 }
 
 describe("Python code", () => {
-  test.each(PYTHON_ROWS)("$name", (row) => expectRow(pool, row));
+  test.each(PYTHON_ROWS)("$name", async (row) => {
+    await expectRow(pool, row);
+    expect((await (await pool.kernel()).run("1")).lines).toEqual(["out 1"]);
+  });
 
   test("the table holds each name once", () => {
     expect(new Set(PYTHON_ROWS.map(({ name }) => name)).size).toBe(PYTHON_ROWS.length);
@@ -154,6 +158,23 @@ describe("the kernel program for Python", () => {
     kernel.control.write('\n\nnonsense\n{"type":"run"}\n[1]\n{"type":"else"}\n\xff\xfe\n');
     kernel.control.write(`${"[".repeat(100_000)}\n`);
     expect((await kernel.run("1")).lines).toEqual(["out 1"]);
+  });
+
+  test("handlers of the user's for signals are called in the user's code alone", async () => {
+    const kernel = await start();
+    await kernel.run(
+      "import signal\ndef late(*a): raise ValueError('late')\nsignal.signal(signal.SIGALRM, late)\nNone",
+    );
+    for (const delay of [0.0001, 0.001, 0.01]) {
+      await kernel.run(`signal.setitimer(signal.ITIMER_REAL, ${delay}) and None`);
+      await sleep(30);
+      await kernel.run("x = 1");
+      expect((await kernel.run("print(1)")).lines).toEqual(["out 1"]);
+    }
+    await kernel.run("signal.setitimer(signal.ITIMER_REAL, 0.05) and None");
+    await sleep(100);
+    const { reason, error } = await kernel.run("x = 1");
+    expect({ reason, error }).toMatchObject({ reason: "exception", error: { value: "late" } });
   });
 
   test("it ends when the host is gone", async () => {
