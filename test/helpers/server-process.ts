@@ -2,6 +2,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
+import { Agent, fetch, type Headers } from "undici";
 import type { DriverName } from "../../src/hypervisor/driver.js";
 import { settlesWithin } from "../../src/util/async.js";
 import { builtCli } from "./built-cli.js";
@@ -11,6 +12,8 @@ import { ServerHome } from "./server-home.js";
 const START_MS = 90_000;
 const STOP_MS = 60_000;
 const LOG_LINES = 60;
+/** A call takes as long as it takes; the test's own clock is the limit. */
+const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0 });
 
 export interface TestServerOpts {
   readonly driver: DriverName;
@@ -106,6 +109,7 @@ export class TestServer implements AsyncDisposable {
   ): Promise<HttpAnswer<T>> {
     const response = await fetch(this.url + path, {
       method: "POST",
+      dispatcher,
       headers: {
         "content-type": "application/json",
         ...(opts.key === undefined ? {} : { authorization: `Bearer ${opts.key}` }),

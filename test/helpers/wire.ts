@@ -1,5 +1,5 @@
 /** Sandboxes through the JSON-RPC endpoint, as tests of the contract use them. */
-import { it } from "vitest";
+import type { it } from "vitest";
 import type { DriverName } from "../../src/hypervisor/driver.js";
 import { BUSYBOX_IMAGE } from "./server-images.js";
 import type { HttpAnswer, PostOpts, TestServer } from "./server-process.js";
@@ -128,13 +128,14 @@ export const SMALL = { image: BUSYBOX_IMAGE, memory: 256, cpus: 1 };
  * there; all are on QEMU.
  */
 export function rowsOf(
+  register: typeof it,
   driver: DriverName,
   essential: readonly string[],
 ): ((name: string, run: () => Promise<void>, timeoutMs?: number) => void) & { check(): void } {
   const seen = new Set<string>();
   const row = (name: string, run: () => Promise<void>, timeoutMs?: number): void => {
     seen.add(name);
-    if (driver === "qemu" || essential.includes(name)) it(name, run, timeoutMs);
+    if (driver === "qemu" || essential.includes(name)) register(name, run, timeoutMs);
   };
   const check = (): void => {
     const unknown = essential.filter((name) => !seen.has(name));

@@ -22,7 +22,7 @@ describe.each(testDrivers)("commands over the wire under %s", (driver) => {
   });
   afterAll(() => server?.[Symbol.asyncDispose]());
 
-  const row = rowsOf(driver, ESSENTIAL);
+  const row = rowsOf(it, driver, ESSENTIAL);
   const processes = async (pattern: string): Promise<string> =>
     textOf(await box.sh(`ps -o args | grep -c '${pattern}' || true`));
 

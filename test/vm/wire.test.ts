@@ -22,7 +22,7 @@ describe.each(testDrivers)("the wire under %s", (driver) => {
 
   const sandbox = (namespace?: string): WireSandbox =>
     new WireSandbox(server, `w${++count}`, namespace);
-  const row = rowsOf(driver, ESSENTIAL);
+  const row = rowsOf(it, driver, ESSENTIAL);
 
   row(ESSENTIAL[0]!, async () => {
     const params = { namespace: "default", sandbox: "n1" };
