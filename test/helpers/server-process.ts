@@ -74,11 +74,11 @@ export class TestServer implements AsyncDisposable {
         child.once("close", end);
         const listen = (chunk: Buffer): void => {
           log += chunk.toString();
-          const [address] = /http:\/\/[\w.[\]:]+:\d+/.exec(log) ?? [];
+          const [, address] = /^Server listening on (\S+)$/m.exec(log) ?? [];
           if (address === undefined) return;
           clearTimeout(timer);
           child.off("close", end);
-          resolve(address);
+          resolve(`http://${address}`);
         };
         child.stdout.on("data", listen);
         child.stderr.on("data", listen);
