@@ -105,15 +105,14 @@ async function runDirectly() {
   }
 }
 
-/** What the image tests compare, and what servers in tests start from; made here, because the tools for it are not in the host. */
+/** What the image tests compare and servers in tests start from; made here, where the tools for it are. */
 function makeImageFixtures() {
   const hooks = "./test/helpers/typescript-hooks.mjs";
   for (const program of ["image-fixtures.ts", "server-images.ts"]) {
-    const { status } = spawnSync(
-      process.execPath,
-      ["--import", hooks, `test/helpers/${program}`],
-      { cwd: project, stdio: ["ignore", 2, "inherit"] },
-    );
+    const { status } = spawnSync(process.execPath, ["--import", hooks, `test/helpers/${program}`], {
+      cwd: project,
+      stdio: ["ignore", 2, "inherit"],
+    });
     if (status !== 0) throw new Error(`test/helpers/${program} failed`);
   }
 }
