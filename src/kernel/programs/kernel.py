@@ -1,0 +1,815 @@
+# The kernel program for Python 3.8 and newer: runs code in one namespace and tells the host of values and ends.
+#
+# It shares its process with code that may do anything, so it keeps what it needs (a copy of the builtins, duplicates of
+# its file descriptors) out of that code's way, and repairs at the end of each run what would make the next one silent.
+# Its globals come from the stub in load.ts: `control_fd` and a `__builtins__` of its own.
+#
+# Contract: src/kernel/PROTOCOL.md. Standard library only; what is imported here is paid for by each start.
+import __future__
+import _thread
+import ast
+import base64
+import builtins
+import collections
+import fcntl
+import io
+import json
+import linecache
+import os
+import queue
+import signal
+import stat
+import struct
+import sys
+import termios
+import time
+import traceback
+import types
+import warnings
+
+KERNEL_FILE = "<kernel>"
+ALLOW_TOP_LEVEL_AWAIT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+CO_COROUTINE = 0x80
+FUTURE_FLAGS = 0  # Every `from __future__` that compile() takes.
+for feature in __future__.all_feature_names:
+    FUTURE_FLAGS |= getattr(__future__, feature).compiler_flag
+MAX_LINE_BYTES = 16 * 1024 * 1024 - 4096
+MAX_HOST_LINE_BYTES = 8 * 1024 * 1024
+# How long a writer waits for the other stream to be read before it writes, so that the order stays visible.
+SWITCH_WAIT_SECONDS = 0.05
+# Sources of earlier runs that tracebacks can still show.
+MAX_SOURCES = 500
+# Lone surrogates are shown as escapes: printing never fails for what is printed.
+PRINT_ERRORS = "backslashreplace"
+MAX_TRACEBACK_LINES = 160
+DEFAULT_RECURSION_LIMIT = 1000
+MIME_FORMS = {
+    "text/plain": "text",
+    "text/html": "html",
+    "text/markdown": "markdown",
+    "image/svg+xml": "svg",
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "text/latex": "latex",
+    "application/json": "json",
+}
+REPR_METHODS = [
+    ("_repr_html_", "html"),
+    ("_repr_markdown_", "markdown"),
+    ("_repr_svg_", "svg"),
+    ("_repr_png_", "png"),
+    ("_repr_jpeg_", "jpeg"),
+    ("_repr_latex_", "latex"),
+    ("_repr_json_", "json"),
+]
+
+to_json = json.JSONEncoder(allow_nan=False).encode
+from_json = json.JSONDecoder().decode
+sleep = time.sleep
+clock = time.monotonic
+kernel_pid = os.getpid()
+
+
+def in_kernel_process():
+    """False in children that the user's code forked: they must stay off the control channel."""
+    return os.getpid() == kernel_pid
+
+
+# ---- Standard output and error ------------------------------------------------------------------------------------
+
+
+class Output(io.RawIOBase):
+    """A standard stream without a buffer. It outlives close(), and shows in which order both streams were written."""
+
+    last = None
+
+    def __init__(self, fd, name):
+        self.fd = fd
+        self.name = name
+        self.mode = "wb"
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return self.fd
+
+    def write(self, data):
+        if Output.last is not self:
+            self.wait_for_other()
+        view = memoryview(data).cast("B")
+        size = len(view)
+        done = 0
+        while done < size:
+            try:
+                done += os.write(self.fd, view[done:])
+            except BlockingIOError:
+                sleep(0.001)
+        return size
+
+    def wait_for_other(self):
+        other, Output.last = Output.last, self
+        if other is None:
+            return
+        until = clock() + SWITCH_WAIT_SECONDS
+        while unread_bytes(other.fd) > 0 and clock() < until:
+            sleep(0.0002)
+
+
+def unread_bytes(fd):
+    """What a pipe or a socket's peer holds that nobody read yet; 0 for anything that can't tell."""
+    try:
+        is_socket = stat.S_ISSOCK(os.fstat(fd).st_mode)
+        request = termios.TIOCOUTQ if is_socket else termios.FIONREAD
+        return struct.unpack("i", fcntl.ioctl(fd, request, b"\0\0\0\0"))[0]
+    except OSError:
+        return 0
+
+
+class StandardStreams:
+    """What `sys.stdout` and `sys.stderr` are at the start of each run, whatever became of them in the one before."""
+
+    def __init__(self):
+        devnull = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(devnull, 0)
+        if devnull != 0:
+            os.close(devnull)
+        # Duplicates bring the pipes back after `os.close(1)`, and are out of the way of small numbers.
+        self.saved = {fd: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in (1, 2)}
+        self.pipes = {fd: os.fstat(fd) for fd in self.saved}
+        # Else they would close the descriptors when they are collected.
+        self.interpreters_own = (sys.stdin, sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+        self.stdout = self.stderr = self.stdin = None
+
+    def restore(self):
+        for fd, saved in self.saved.items():
+            try:
+                here = os.fstat(fd)
+                if (here.st_dev, here.st_ino) == (self.pipes[fd].st_dev, self.pipes[fd].st_ino):
+                    continue
+            except OSError:
+                pass
+            os.dup2(saved, fd)
+        self.stdout = self.writer_of(self.stdout, 1, "<stdout>")
+        self.stderr = self.writer_of(self.stderr, 2, "<stderr>")
+        self.stdin = self.reader()
+        sys.stdout = sys.__stdout__ = self.stdout
+        sys.stderr = sys.__stderr__ = self.stderr
+        sys.stdin = sys.__stdin__ = self.stdin
+
+    def writer_of(self, current, fd, name):
+        try:
+            if not current.closed and not current.buffer.closed and current.errors == PRINT_ERRORS:
+                return current
+        except (ValueError, AttributeError):  # Detached, or none yet.
+            pass
+        writer = io.TextIOWrapper(
+            Output(fd, name), encoding="utf-8", errors=PRINT_ERRORS, write_through=True
+        )
+        writer.mode = "w"
+        return writer
+
+    def reader(self):
+        try:
+            if self.stdin is not None and not self.stdin.closed and os.fstat(0):
+                return self.stdin
+        except (OSError, ValueError):
+            pass
+        try:
+            os.fstat(0)
+        except OSError:
+            # The smallest free number is 0.
+            os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+        return open(0, "r", encoding="utf-8", errors="surrogateescape", closefd=False)
+
+    def flush(self):
+        # Also what the user's code put in their place.
+        for stream in (sys.stdout, sys.stderr, self.stdout, self.stderr):
+            try:
+                stream.flush()
+            except Exception:
+                pass
+
+    def close_in_child(self):
+        """A child that makes itself a daemon lets the pipes go with the numbers 1 and 2."""
+        for fd in self.saved.values():
+            close_quietly(fd)
+
+
+def close_quietly(fd):
+    try:
+        os.close(fd)
+    except OSError:
+        pass
+
+
+# ---- The control channel ------------------------------------------------------------------------------------------
+
+
+class Control:
+    """Reads in a thread of its own, so that the host gets answers while code runs; anybody writes, one at a time."""
+
+    def __init__(self, fd):
+        self.fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100)
+        os.close(fd)
+        os.set_blocking(self.fd, True)
+        self.lock = _thread.allocate_lock()
+        self.running = None
+        self.runs = queue.SimpleQueue()
+
+    def start(self):
+        # Not threading.Thread: the user's code doesn't see it among its threads.
+        _thread.start_new_thread(self.read, ())
+
+    def read(self):
+        """Puts runs into the queue, and None when the host is gone."""
+        line = bytearray()
+        while True:
+            try:
+                data = os.read(self.fd, 65536)
+            except OSError:
+                data = b""
+            if not data:
+                self.runs.put(None)
+                return
+            *ended, rest = data.split(b"\n")
+            for part in ended:
+                line += part
+                self.take(bytes(line))
+                line = bytearray()
+            line += rest
+            if len(line) > MAX_HOST_LINE_BYTES:
+                line = bytearray()
+
+    def take(self, line):
+        try:
+            message = from_json(line.decode("utf-8"))
+            kind = message["type"]
+            if kind == "run":
+                run = (str(message["id"]), str(message["code"]))
+                with self.lock:
+                    self.running = run[0]
+                self.runs.put(run)
+            elif kind == "sync":
+                with self.lock:
+                    self.write({"type": "synced", "nonce": message["nonce"], "running": self.running})
+        except (ValueError, KeyError, TypeError, RecursionError):
+            pass  # Not a message: skipped.
+
+    def send(self, message):
+        # An interrupt in the middle would leave half a message and a lock that nobody opens.
+        with Shield(), self.lock:
+            self.write(message)
+            if message["type"] == "end":
+                self.running = None
+
+    def write(self, message):
+        if not in_kernel_process():
+            return
+        data = memoryview(b"\n" + encoded(message) + b"\n")
+        while data:
+            try:
+                data = data[os.write(self.fd, data) :]
+            except BlockingIOError:
+                sleep(0.001)
+
+
+def encoded(message):
+    """A message as one line that is not too long: the largest forms of a result are left out until it fits."""
+    line = to_json(message).encode("ascii")
+    if len(line) <= MAX_LINE_BYTES:
+        return line
+    if message["type"] == "result":
+        forms = message["result"]
+        omitted = forms.setdefault("omitted", {})
+        sizes = {
+            name: len(to_json(form)) for name, form in forms.items() if name not in ("isValue", "omitted")
+        }
+        if sizes:
+            largest = max(sizes, key=sizes.get)
+            del forms[largest]
+            omitted[largest] = sizes[largest]
+            return encoded(message)
+    elif message["type"] == "error":
+        error = message["error"]
+        error["value"] = error["value"][:65536]
+        error["traceback"] = [text[:65536] for text in error["traceback"][-50:]]
+        return to_json(message).encode("ascii")
+    return b""
+
+
+# ---- Interrupts ---------------------------------------------------------------------------------------------------
+
+
+class Interrupts:
+    """SIGINT raises KeyboardInterrupt in the user's code, and nowhere else."""
+
+    def __init__(self):
+        self.shielded = True
+        self.pending = False
+        self.happened = False
+
+    def install(self):
+        signal.signal(signal.SIGINT, self.on_signal)
+
+    def on_signal(self, _signum, frame):
+        if self.shielded or (frame is not None and frame.f_code is guard.__code__):
+            self.pending = True
+            return
+        self.happened = True
+        raise KeyboardInterrupt
+
+
+class Shield:
+    """A region that SIGINT does not leave half done; it is raised behind it."""
+
+    def __enter__(self):
+        # Handlers run in the main thread: there is nothing to keep from others.
+        self.is_needed = _thread.get_ident() == main_thread
+        if self.is_needed:
+            self.before = interrupts.shielded
+            interrupts.shielded = True
+
+    def __exit__(self, *_error):
+        if not self.is_needed:
+            return
+        interrupts.shielded = self.before
+        if interrupts.pending and not self.before:
+            interrupts.pending = False
+            interrupts.happened = True
+            raise KeyboardInterrupt
+
+
+def guard(action):
+    """Calls the user's code; returns what it raised. SIGINT is only remembered in this frame: see Interrupts."""
+    try:
+        interrupts.shielded = False
+        action()
+    except BaseException as error:
+        interrupts.shielded = True
+        return error
+    interrupts.shielded = True
+    return None
+
+
+# ---- Values -------------------------------------------------------------------------------------------------------
+
+
+def displayhook(value):
+    """What the value of a top-level expression is given to: `None` is silent, `_` is the last one."""
+    if value is None:
+        return
+    builtins._ = None
+    emit(value, True)
+    builtins._ = value
+
+
+def display(*values):
+    """Shows values in every form they offer: HTML, Markdown, SVG, PNG, JPEG, LaTeX, JSON, text."""
+    for value in values:
+        emit(value, False)
+
+
+# In tracebacks and help() it is nobody's method of ours.
+display.__module__ = "builtins"
+
+
+def emit(value, is_value):
+    text = repr(value)
+    if not isinstance(text, str):
+        raise TypeError("__repr__ returned non-string")
+    forms = quietly(lambda: rich_forms(value)) or {}
+    forms["text"] = str.__str__(text)
+    send_result(forms, is_value)
+
+
+def send_result(forms, is_value):
+    run_id = control.running
+    if run_id is None or not in_kernel_process():
+        # Of a thread between two runs, or of a forked child: there is no run that it could be a result of.
+        sys.stdout.write(forms.get("text", "") + "\n")
+        return
+    streams.flush()
+    control.send({"type": "result", "id": run_id, "result": dict(forms, isValue=is_value)})
+
+
+def rich_forms(value):
+    """The forms besides text, by the conventions of notebooks. What fails in making one only leaves it out."""
+    forms = {}
+    kind = type(value)
+    # Looked up on the type: objects that answer to any name do not offer forms.
+    if isinstance(value, type):
+        return forms
+    bundle = quietly(lambda: kind._repr_mimebundle_(value)) if hasattr(kind, "_repr_mimebundle_") else None
+    if isinstance(bundle, tuple) and bundle:
+        bundle = bundle[0]
+    if isinstance(bundle, dict):
+        for mime, data in bundle.items():
+            add_form(forms, MIME_FORMS.get(mime), data)
+    for method, form in REPR_METHODS:
+        if form not in forms and hasattr(kind, method):
+            add_form(forms, form, quietly(lambda: getattr(kind, method)(value)))
+    if "html" not in forms and kind.__name__ == "Series" and kind.__module__.startswith("pandas."):
+        add_form(forms, "html", quietly(lambda: value.to_frame()._repr_html_()))
+    if "png" not in forms and is_figure(kind):
+        add_form(forms, "png", quietly(lambda: figure_png(value)))
+        shown_figures.append(value)
+    return forms
+
+
+def add_form(forms, form, data):
+    if form is None or data is None:
+        return
+    if isinstance(data, tuple) and data:  # (data, metadata)
+        data = data[0]
+    if form == "json":
+        try:
+            to_json(data)
+        except (TypeError, ValueError, RecursionError):
+            return
+        forms[form] = data
+    elif form in ("png", "jpeg") and isinstance(data, (bytes, bytearray)):
+        forms[form] = base64.b64encode(data).decode("ascii")
+    elif isinstance(data, str):
+        forms[form] = str.__str__(data)
+
+
+def quietly(make):
+    try:
+        return make()
+    except Exception:
+        return None
+
+
+# ---- Matplotlib ---------------------------------------------------------------------------------------------------
+
+shown_figures = []
+
+
+class MatplotlibFinder:
+    """Gives matplotlib a backend whose figures become results. It costs nothing until matplotlib is imported."""
+
+    BACKEND = "msb_inline"
+
+    def find_spec(self, name, _path=None, _target=None):
+        if name == self.BACKEND:
+            return self.backend_spec()
+        if name != "matplotlib":
+            return None
+        import importlib.util
+
+        # Asks the finders behind this one.
+        position = sys.meta_path.index(self)
+        del sys.meta_path[position]
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            sys.meta_path.insert(position, self)
+        if spec is not None and spec.loader is not None and "MPLBACKEND" not in os.environ:
+            execute = spec.loader.exec_module
+
+            def exec_module(module):
+                execute(module)
+                quietly(lambda: module.rcParams.__setitem__("backend", "module://" + self.BACKEND))
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+    def backend_spec(self):
+        import importlib.machinery
+
+        return importlib.machinery.ModuleSpec(self.BACKEND, self)
+
+    def create_module(self, _spec):
+        return None
+
+    def exec_module(self, module):
+        import matplotlib.backends.backend_agg as agg
+
+        for name, member in vars(agg).items():
+            if not name.startswith("__"):
+                setattr(module, name, member)
+        module.show = lambda *_args, **_options: show_figures()
+
+
+def is_figure(kind):
+    return any(c.__name__ == "Figure" and c.__module__ == "matplotlib.figure" for c in kind.__mro__)
+
+
+def figure_png(figure):
+    data = io.BytesIO()
+    figure.savefig(data, format="png", bbox_inches="tight")
+    return data.getvalue()
+
+
+def show_figures():
+    """Makes results of the open figures that were not shown yet, and closes them all."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None:
+        return
+    for number in pyplot.get_fignums():
+        figure = pyplot.figure(number)
+        if not any(figure is shown for shown in shown_figures):
+            emit(figure, False)
+    pyplot.close("all")
+    del shown_figures[:]
+
+
+# ---- Errors -------------------------------------------------------------------------------------------------------
+
+
+def without_kernel_frames(error):
+    """Takes this program's frames, and what is between them and the user's code, off an error and all it chains to."""
+    todo = [error]
+    seen = set()
+    while todo:
+        error = todo.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        error.__traceback__ = users_part(error.__traceback__)
+        todo += [error.__cause__, error.__context__]
+        members = getattr(error, "exceptions", None)  # Of an ExceptionGroup.
+        if isinstance(members, tuple):
+            todo += [member for member in members if isinstance(member, BaseException)]
+
+
+def users_part(frames):
+    kept = []
+    while frames is not None:
+        kept.append(frames)
+        frames = frames.tb_next
+    files = [entry.tb_frame.f_code.co_filename for entry in kept]
+    if files and files[0] == KERNEL_FILE:
+        # What runs a coroutine stands between this program and the user's code.
+        start = next((at for at, file in enumerate(files) if file in sources.names), len(files))
+        kept = kept[start:]
+    kept = [entry for entry in kept if entry.tb_frame.f_code.co_filename != KERNEL_FILE]
+    for entry, following in zip(kept, kept[1:] + [None]):
+        entry.tb_next = following
+    return kept[0] if kept else None
+
+
+def traceback_lines(error):
+    try:
+        without_kernel_frames(error)
+        chunks = traceback.format_exception(type(error), error, error.__traceback__)
+        lines = "".join(chunks).rstrip("\n").split("\n")
+    except Exception:  # Of the error's own methods, mostly.
+        lines = ["%s: %s" % (type(error).__name__, text_of(error))]
+    if len(lines) > MAX_TRACEBACK_LINES:
+        half = MAX_TRACEBACK_LINES // 2
+        left_out = len(lines) - 2 * half
+        lines = lines[:half] + ["  [%d lines left out]" % left_out] + lines[-half:]
+    return lines
+
+
+def text_of(error):
+    try:
+        return str.__str__(str(error))
+    except Exception:
+        return "<no text: str() of the error failed>"
+
+
+def report(run_id, error):
+    """Writes an error to standard error, then tells the host."""
+    kind = type(error)
+    value = text_of(error)
+    if isinstance(error, SystemExit):
+        status = error.code
+        lines = ["SystemExit: %s" % value if isinstance(status, int) else value]
+        write_error(lines)
+    else:
+        lines = traceback_lines(error)
+        if not users_hook(error):
+            write_error(lines)
+    streams.flush()
+    control.send(
+        {
+            "type": "error",
+            "id": run_id,
+            "error": {"name": kind.__name__, "value": value, "traceback": lines},
+        }
+    )
+
+
+def users_hook(error):
+    """Lets an excepthook of the user's show the error, as the interpreter does."""
+    if sys.excepthook is sys.__excepthook__:
+        return False
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+        return True
+    except BaseException:
+        return False
+
+
+def write_error(lines):
+    try:
+        streams.stderr.write("\n".join(lines) + "\n")
+    except Exception:
+        pass  # Closed; the message to the host has it, too.
+
+
+# ---- Running code -------------------------------------------------------------------------------------------------
+
+
+class Sources:
+    """The code of runs, for tracebacks and inspect.getsource."""
+
+    def __init__(self):
+        self.count = 0
+        self.names = set()
+        self.order = collections.deque()
+
+    def add(self, code):
+        self.count += 1
+        name = "<code %d>" % self.count
+        # Without a time of change: linecache never looks for a file of this name.
+        linecache.cache[name] = (len(code), None, code.splitlines(True), name)
+        self.names.add(name)
+        self.order.append(name)
+        if len(self.order) > MAX_SOURCES:
+            oldest = self.order.popleft()
+            self.names.discard(oldest)
+            linecache.cache.pop(oldest, None)
+        return name
+
+
+class Runner:
+    """Compiles code and executes it, statement by statement, in the namespace of `__main__`."""
+
+    def __init__(self, namespace):
+        self.namespace = namespace
+        self.future_flags = 0
+        self.loop = None
+
+    def compile(self, code):
+        """All statements at once, so that nothing runs when one of them is wrong."""
+        name = sources.add(code)
+        flags = self.future_flags | ALLOW_TOP_LEVEL_AWAIT
+        tree = compile(code, name, "exec", flags | ast.PyCF_ONLY_AST, True)
+        with warnings.catch_warnings():
+            # What is only wrong as a whole; warnings come when the statements are compiled.
+            warnings.simplefilter("ignore")
+            self.future_flags |= compile(tree, name, "exec", flags, True).co_flags & FUTURE_FLAGS
+        flags |= self.future_flags
+        return [
+            compile(ast.Interactive(body=[statement]), name, "single", flags, True)
+            for statement in tree.body
+        ]
+
+    def run(self, code):
+        statements = self.compile(code)
+        # Where the user's code removed it, exec() would put this program's own copy in its place.
+        self.namespace.setdefault("__builtins__", builtins)
+        for statement in statements:
+            if statement.co_flags & CO_COROUTINE:
+                self.run_coroutine(eval(statement, self.namespace))
+            else:
+                exec(statement, self.namespace)
+
+    def run_coroutine(self, coroutine):
+        """Top-level await: one event loop for all runs, which turns only while a statement awaits."""
+        import asyncio
+
+        if self.loop is None or self.loop.is_closed():
+            self.loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self.loop)
+        task = self.loop.create_task(coroutine)
+        try:
+            self.loop.run_until_complete(task)
+        except (KeyboardInterrupt, SystemExit) as interrupt:
+            if task.done():
+                # Looked at, or asyncio complains that nobody did.
+                task.cancelled() or task.exception()
+                raise
+            task.cancel()
+            try:
+                self.loop.run_until_complete(task)
+            except asyncio.CancelledError as cancelled:
+                # Where the code waited tells more than where the loop did.
+                raise interrupt.with_traceback(cancelled.__traceback__) from None
+            raise
+
+
+def run_once(run_id, code):
+    """One run, from the host's message to the one that ends it. Forked children of the code end here."""
+    interrupts.pending = interrupts.happened = False
+    prepare()
+    error = guard(lambda: runner.run(code))
+    if error is None and "matplotlib.pyplot" in sys.modules:
+        error = guard(show_figures)
+    # Ours to be deep enough for what follows, whatever the user's code set.
+    if sys.getrecursionlimit() < DEFAULT_RECURSION_LIMIT:
+        sys.setrecursionlimit(DEFAULT_RECURSION_LIMIT)
+    sys.settrace(None)
+    sys.setprofile(None)
+    if not in_kernel_process():
+        end_child(error)
+    insist(streams.flush)
+    insist(prepare)
+    reason = insist(lambda: finish(run_id, error)) or "exception"
+    insist(lambda: control.send({"type": "end", "id": run_id, "reason": reason}))
+
+
+def insist(action):
+    """A handler that the user's code set for a signal can raise anywhere: an end is reported all the same."""
+    for _attempt in range(5):
+        try:
+            return action()
+        except BaseException:
+            continue
+    return None
+
+
+def finish(run_id, error):
+    """Reports what ended the run and returns the reason for the host."""
+    if error is None:
+        return "completed"
+    if isinstance(error, SystemExit) and (error.code is None or error.code == 0):
+        return "completed"
+    if isinstance(error, KeyboardInterrupt) and interrupts.happened:
+        report(run_id, error)
+        return "interrupted"
+    report(run_id, error)
+    return "exception"
+
+
+def prepare():
+    """What each run can rely on: streams that write, and handlers that are ours."""
+    streams.restore()
+    sys.displayhook = displayhook
+    try:
+        interrupts.install()
+    except ValueError:
+        pass  # Embedded in what is not the main thread of anything: never so in a kernel.
+
+
+def end_child(error):
+    """A forked child that came to the end of the code, as it would come to the end of a script."""
+    status = 0
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        if status == 1 and not isinstance(error.code, int):
+            write_error([text_of(error)])
+    elif error is not None:
+        status = 1
+        write_error(traceback_lines(error))
+    streams.flush()
+    os._exit(status & 0xFF)
+
+
+def after_fork_in_child():
+    # The thread that held it may not exist here.
+    control.lock = _thread.allocate_lock()
+    close_quietly(control.fd)
+    streams.close_in_child()
+
+
+def end_process():
+    """The host is gone."""
+    interrupts.shielded = True
+    try:
+        import atexit
+
+        atexit._run_exitfuncs()
+    except BaseException:
+        pass
+    streams.flush()
+    os._exit(0)
+
+
+def main():
+    control.start()
+    control.send({"type": "ready", "version": "%d.%d.%d" % sys.version_info[:3]})
+    while True:
+        try:
+            run = control.runs.get()
+        except BaseException:
+            continue  # Raised by a handler that the user's code set for a signal.
+        if run is None:
+            end_process()
+        run_once(*run)
+
+
+main_thread = _thread.get_ident()
+interrupts = Interrupts()
+streams = StandardStreams()
+control = Control(control_fd)  # noqa: F821 (of the stub)
+sources = Sources()
+
+user_module = sys.modules["__main__"]
+for own_name in ("os", "sys", "fd", "size", "source", "chunk"):
+    user_module.__dict__.pop(own_name, None)
+runner = Runner(user_module.__dict__)
+
+builtins.display = display
+sys.argv = [""]
+sys.path.insert(0, "")
+sys.meta_path.insert(0, MatplotlibFinder())
+os.register_at_fork(after_in_child=after_fork_in_child)
+# The thread that reads the control channel is no reason to warn of a fork.
+warnings.filterwarnings("ignore", r"This process .* is multi-threaded, use of ", DeprecationWarning)
+prepare()
+main()
