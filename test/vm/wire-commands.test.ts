@@ -35,14 +35,14 @@ describe.each(testDrivers)("commands over the wire under %s", (driver) => {
       output: err("no"),
     });
     await box.sh("echo text > /tmp/plain; mkdir -p /tmp/folder");
-    for (const command of ["no-such-program", "ls -la", "/tmp/plain", "/tmp/folder", ""]) {
+    for (const command of ["no-such-program", "ls -la", "/tmp/plain", "/tmp/folder"]) {
       const { status, body } = await box.tryCommand(command);
       expect([command, status, body]).toEqual([
         command,
         500,
         { error: expect.any(String), code: 5002 },
       ]);
-      if (command !== "") expect(body.error).toContain(command);
+      expect(body.error).toContain(command);
     }
     expect(await box.command("true")).toEqual({
       command: "true",
@@ -188,7 +188,7 @@ describe.each(testDrivers)("commands over the wire under %s", (driver) => {
     async () => {
       await box.run("kept = 'kept'");
       const { output, status } = await box.run("print('begun')\nwhile True: pass", { timeout: 2 });
-      expect(status).toBe("success");
+      expect(status).toBe("error");
       expect(output[0]).toEqual(out("begun")[0]);
       expect(textOf(output, "stderr")).toContain("Error: Execution timed out after 2 seconds");
       expect((await box.run("kept")).output).toEqual(out("'kept'"));
