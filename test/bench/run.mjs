@@ -1,7 +1,7 @@
 /**
  * npm run bench: the figures of both drivers, each a ratio to its floor in the same run.
  *
- *   node test/bench/run.mjs [--only boot|image] [--driver qemu|libkrun] [--rounds N]
+ *   node test/bench/run.mjs [--only boot|image|server] [--driver qemu|libkrun] [--rounds N]
  */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync } from "node:fs";
@@ -23,31 +23,51 @@ process.env.MSB_HOME ||= join(cache, "msb-home");
 const run = (command, list) => execFileSync(command, list, { stdio: "inherit" });
 
 run("npm", ["run", "--silent", "build"]);
-if (args.only !== "boot") {
+const isWanted = (name) => args.only === undefined || args.only === name;
+if (isWanted("image")) {
   run(process.execPath, ["test/bench/image.mjs", "--rounds", args.rounds]);
 }
-if (args.only === "image") process.exit();
-const bareInit = join(cache, "bare-init");
-mkdirSync(cache, { recursive: true });
-run("g++", ["-O2", "-static", "-s", "-o", bareInit, "test/bench/bare-init.cc"]);
+const drivers = args.driver ? [args.driver] : ["qemu", "libkrun"];
+if (isWanted("boot")) await benchBoot();
+if (isWanted("server")) benchServer();
 
-const { openHypervisor } = await import("../../dist/index.js");
-const { ensureBootDisk } = await import("../../dist/disk/boot-disk.js");
-const { busyboxImage } = await import("../helpers/test-image.mjs");
-const hypervisor = await openHypervisor();
-// By this name it travels into the KVM host, as the tests' images do.
-const bareDisk = join(hypervisor.paths.diskCacheDir, "test-bare-init.erofs");
-copyFileSync(await ensureBootDisk(bareInit, hypervisor.paths), bareDisk);
-const image = await busyboxImage();
+async function benchBoot() {
+  const bareInit = join(cache, "bare-init");
+  mkdirSync(cache, { recursive: true });
+  run("g++", ["-O2", "-static", "-s", "-o", bareInit, "test/bench/bare-init.cc"]);
 
-for (const driver of args.driver ? [args.driver] : ["qemu", "libkrun"]) {
-  const bench = ["test/bench/boot.mjs", "--driver", driver, "--rounds", args.rounds];
-  if (driver === "qemu") {
-    run(process.execPath, [...bench, "--bare-disk", bareDisk, "--image", image]);
-  } else {
-    // Inside the KVM host MSB_HOME is elsewhere, and so are the disks in it.
-    const inHost = (path) => relative(process.env.MSB_HOME, path);
-    const script = `exec node ${bench.join(" ")} --bare-disk "$MSB_HOME/${inHost(bareDisk)}" --image "$(node test/helpers/test-image.mjs)"`;
-    run(process.execPath, ["test/libkrun-host/run.mjs", "--", "sh", "-c", script]);
+  const { openHypervisor } = await import("../../dist/index.js");
+  const { ensureBootDisk } = await import("../../dist/disk/boot-disk.js");
+  const { busyboxImage } = await import("../helpers/test-image.mjs");
+  const hypervisor = await openHypervisor();
+  // By this name it travels into the KVM host, as the tests' images do.
+  const bareDisk = join(hypervisor.paths.diskCacheDir, "test-bare-init.erofs");
+  copyFileSync(await ensureBootDisk(bareInit, hypervisor.paths), bareDisk);
+  const image = await busyboxImage();
+  for (const driver of drivers) {
+    runOn(driver, ["boot.mjs", "--bare-disk", bareDisk, "--image", image]);
   }
+}
+
+function benchServer() {
+  const hooks = "./test/helpers/typescript-hooks.mjs";
+  const store = execFileSync(
+    process.execPath,
+    ["--import", hooks, "test/helpers/server-images.ts"],
+    { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
+  ).trim();
+  for (const driver of drivers) runOn(driver, ["server.mjs", "--store", store]);
+}
+
+/** Here, or in the emulated KVM host. MSB_HOME is elsewhere inside it, and so is what a path in it names. */
+function runOn(driver, [bench, ...rest]) {
+  const words = [`test/bench/${bench}`, "--driver", driver, "--rounds", args.rounds, ...rest];
+  if (driver === "qemu") return run(process.execPath, words);
+  const quoted = words.map((word) =>
+    word.startsWith(process.env.MSB_HOME)
+      ? `"$MSB_HOME/${relative(process.env.MSB_HOME, word)}"`
+      : word,
+  );
+  const script = `exec node ${quoted.join(" ")}`;
+  run(process.execPath, ["test/libkrun-host/run.mjs", "--", "sh", "-c", script]);
 }

@@ -108,17 +108,17 @@ async function listUnpacked(host: string, scratch: string): Promise<Buffer> {
   return execFileSync(await ensureLister(), [join(bundle, "rootfs")], { maxBuffer: 2 ** 28 });
 }
 
-function shortHash(...parts: readonly Buffer[]): string {
+export function shortHash(...parts: readonly Buffer[]): string {
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part);
   return hash.digest("hex").slice(0, 12);
 }
 
 /**
- * The files `test-<name>` among the disks of MSB_HOME; `make` is asked to write them if one is not there. What was
+ * The files or folders `test-<name>` among the disks of MSB_HOME; `make` is asked to write them if one is not there. What was
  * made for older tests of the same kind is removed.
  */
-async function ensureFiles(
+export async function ensureFiles(
   names: readonly string[],
   make: (paths: readonly string[]) => Promise<void>,
 ): Promise<string[]> {
@@ -135,7 +135,7 @@ async function ensureFiles(
     await make(making);
     for (const [index, path] of paths.entries()) await rename(making[index]!, path);
   } finally {
-    for (const path of making) await rm(path, { force: true });
+    for (const path of making) await rm(path, { recursive: true, force: true });
   }
   return paths;
 }

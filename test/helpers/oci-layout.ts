@@ -10,6 +10,8 @@ export interface LayoutImage {
   readonly architecture: string;
   /** Uncompressed tar archives, lowest first. */
   readonly layers: readonly Buffer[];
+  /** Of the image's config: `Env`, `Cmd`, `WorkingDir`. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 export interface OciLayout {
@@ -64,7 +66,7 @@ export async function writeOciLayout(
 }
 
 function addImage(
-  { architecture, layers }: LayoutImage,
+  { architecture, layers, config: runConfig }: LayoutImage,
   add: (mediaType: string, content: Buffer | object) => Descriptor,
 ): OciLayout["manifests"][number] {
   const packed = layers.map((tar) => add(MediaType.ociLayerGzip, gzipSync(tar)));
@@ -72,6 +74,7 @@ function addImage(
   const config = add(MediaType.ociConfig, {
     architecture,
     os: "linux",
+    ...(runConfig === undefined ? {} : { config: runConfig }),
     rootfs: { type: "layers", diff_ids: diffIds },
   });
   const manifest = add(MediaType.ociManifest, {

@@ -34,7 +34,7 @@ export async function busyboxImage() {
   mkdirSync(join(home, "disks"), { recursive: true });
   const scratch = mkdtempSync(join(home, "disks", ".test-image-"));
   try {
-    fill(join(scratch, "root"));
+    fillBusyboxRoot(join(scratch, "root"));
     execFileSync("mkfs.erofs", ["--quiet", join(scratch, "image"), join(scratch, "root")]);
     renameSync(join(scratch, "image"), path);
   } finally {
@@ -43,7 +43,8 @@ export async function busyboxImage() {
   return path;
 }
 
-function fill(root) {
+/** Busybox with all its names, and a few accounts, into the new folder `root`. */
+export function fillBusyboxRoot(root) {
   for (const folder of FOLDERS) mkdirSync(join(root, folder), { recursive: true });
   copyFileSync(BUSYBOX, join(root, "bin/busybox"));
   chmodSync(join(root, "bin/busybox"), 0o755);

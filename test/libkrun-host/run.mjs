@@ -105,15 +105,16 @@ async function runDirectly() {
   }
 }
 
-/** What the image tests compare; made here, because the tools for it are not in the host. */
+/** What the image tests compare and servers in tests start from; made here, where the tools for it are. */
 function makeImageFixtures() {
   const hooks = "./test/helpers/typescript-hooks.mjs";
-  const { status } = spawnSync(
-    process.execPath,
-    ["--import", hooks, "test/helpers/image-fixtures.ts"],
-    { cwd: project, stdio: ["ignore", "inherit", "inherit"] },
-  );
-  if (status !== 0) throw new Error("the image fixtures could not be made");
+  for (const program of ["image-fixtures.ts", "server-images.ts"]) {
+    const { status } = spawnSync(process.execPath, ["--import", hooks, `test/helpers/${program}`], {
+      cwd: project,
+      stdio: ["ignore", 2, "inherit"],
+    });
+    if (status !== 0) throw new Error(`test/helpers/${program} failed`);
+  }
 }
 
 async function runEmulated() {

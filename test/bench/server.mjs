@@ -1,0 +1,304 @@
+/**
+ * The server against what it is made of, alternating, in one run: a start against the driver's own boot, a command and
+ * code against the same command on a guest of our own, requests against a bare Fastify route; memory with sandboxes and
+ * without.
+ *
+ *   node test/bench/server.mjs --driver qemu|libkrun --store DIR [--rounds N] [--calls N] [--sandboxes N] [--json FILE]
+ *
+ * DIR is what `test/helpers/server-images.ts` prints.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import * as fs from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { Agent, request } from "undici";
+import { createUpperDisk, Guest, openHypervisor } from "../../dist/index.js";
+import { Images } from "../../dist/oci/images.js";
+import { msbPaths } from "../../dist/paths.js";
+
+const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+const { values: args } = parseArgs({
+  options: {
+    driver: { type: "string", default: "qemu" },
+    store: { type: "string" },
+    rounds: { type: "string", default: "5" },
+    calls: { type: "string", default: "100" },
+    sandboxes: { type: "string", default: "4" },
+    json: { type: "string" },
+  },
+});
+const MEMORY_MIB = 256;
+const UPPER_BYTES = 4 * 1024 ** 3;
+const IMAGE = "msb-ts/python:latest";
+/** As many as the slowest route here answers in a few seconds. */
+const HTTP_CALLS = 2_000;
+/** Requests before the clock runs. */
+const WARM_UP = 300;
+
+const home = makeHome();
+const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 1 });
+const ends = [() => fs.rmSync(home, { recursive: true, force: true }), () => dispatcher.close()];
+try {
+  const server = await startServer();
+  const bare = await startBareServer();
+  const { driver, config } = await ownDriver();
+  const emptyRssMiB = rssMiB(server.pid);
+  const http = await httpOverhead(server, bare);
+  const starts = await startCosts(server, driver, config);
+  const calls = await callCosts(server, driver, config);
+  const many = await manySandboxes(server);
+  report({ emptyRssMiB, http, starts, calls, many });
+} finally {
+  for (const end of ends.toReversed()) await end();
+}
+
+/** An MSB_HOME of its own, with the runtime and the images of the others. */
+function makeHome() {
+  const path = fs.mkdtempSync(join(tmpdir(), "msb-bench-"));
+  fs.mkdirSync(join(path, "images"));
+  fs.symlinkSync(msbPaths().runtimeRoot, join(path, "runtime"));
+  for (const name of ["blobs", "disks"]) {
+    fs.symlinkSync(join(resolve(args.store), name), join(path, "images", name));
+  }
+  fs.cpSync(join(args.store, "tags"), join(path, "images/tags"), { recursive: true });
+  return path;
+}
+
+async function startServer() {
+  const env = {
+    ...process.env,
+    MSB_HOME: home,
+    MSB_HYPERVISOR: args.driver,
+    MSB_LOG_LEVEL: "warn",
+    MSB_BOOT_TIMEOUT_MS: "120000",
+    MSB_MAX_CONCURRENT_BOOTS: args.sandboxes,
+  };
+  const cli = join(project, "dist/cli/main.js");
+  return startProcess([cli, "server", "start", "--dev", "--port", "0"], env);
+}
+
+/** What Fastify takes for itself: the same answer as the health route, and nothing else. */
+async function startBareServer() {
+  const program = `
+    import fastify from "fastify";
+    const app = fastify();
+    app.get("/", async () => ({ message: "Service is healthy" }));
+    app.post("/", async () => ({ message: "Service is healthy" }));
+    await app.listen({ host: "127.0.0.1", port: 0 });
+    console.log("Server listening on 127.0.0.1:" + app.server.address().port);`;
+  return startProcess(["--input-type=module", "-e", program], process.env);
+}
+
+/** A child that says where it listens. */
+async function startProcess(argv, env) {
+  const child = spawn(process.execPath, argv, {
+    cwd: project,
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const closed = once(child, "close");
+  ends.push(async () => {
+    child.kill("SIGTERM");
+    await closed;
+  });
+  for await (const line of createInterface(child.stdout)) {
+    const [, address] = /^Server listening on (\S+)$/.exec(line) ?? [];
+    if (address !== undefined) {
+      child.stdout.resume();
+      return { url: `http://${address}`, pid: child.pid };
+    }
+  }
+  throw new Error(`this did not listen: ${argv.join(" ")}`);
+}
+
+async function ownDriver() {
+  const hypervisor = await openHypervisor();
+  const driver = args.driver === "libkrun" ? hypervisor.libkrun : hypervisor.qemu;
+  await using images = await Images.open({ paths: msbPaths(home), env: {} });
+  const { disk } = await images.ensure(IMAGE, { pullPolicy: "never" });
+  let count = 0;
+  const config = async () => {
+    const upperDisk = join(home, `bench-${++count}.ext4`);
+    await createUpperDisk(upperDisk, { sizeBytes: UPPER_BYTES, paths: hypervisor.paths });
+    return {
+      id: `bench-${process.pid}-${count}`,
+      vcpuCount: 1,
+      memoryMiB: MEMORY_MIB,
+      bootDisk: hypervisor.bootDisk,
+      imageDisk: disk.path,
+      upperDisk,
+      lifetime: "owner",
+      leaseMs: 0,
+    };
+  };
+  return { driver, config };
+}
+
+async function call(server, path, body) {
+  const { statusCode, body: answer } = await request(server.url + path, {
+    dispatcher,
+    ...(body === undefined
+      ? {}
+      : {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify(body),
+        }),
+  });
+  return { status: statusCode, body: await answer.json() };
+}
+
+async function rpc(server, method, name, params = {}) {
+  const body = {
+    jsonrpc: "2.0",
+    id: "1",
+    method,
+    params: { namespace: "bench", sandbox: name, ...params },
+  };
+  const answer = await call(server, "/api/v1/rpc", body);
+  if (answer.status !== 200) throw new Error(`${method}: ${JSON.stringify(answer)}`);
+  return answer.body.result;
+}
+
+const startSandbox = (server, name) =>
+  rpc(server, "sandbox.start", name, { config: { image: IMAGE, memory: MEMORY_MIB, cpus: 1 } });
+
+async function httpOverhead(server, bare) {
+  const wrong = { jsonrpc: "2.0", id: "1", method: "sandbox.start", params: { namespace: "-" } };
+  const runs = {
+    bareGet: () => call(bare, "/"),
+    health: () => call(server, "/api/v1/health"),
+    barePost: () => call(bare, "/", wrong),
+    invalidRpc: () => call(server, "/api/v1/rpc", wrong),
+  };
+  const samples = Object.fromEntries(Object.keys(runs).map((name) => [name, []]));
+  for (let i = -WARM_UP; i < HTTP_CALLS; i += 1) {
+    for (const [name, run] of Object.entries(runs)) {
+      const ms = await timed(run);
+      if (i >= 0) samples[name].push(ms);
+    }
+  }
+  return samples;
+}
+
+/** From the call to a sandbox that is ready, and to a guest that is ready, on disks that are new each time. */
+async function startCosts(server, driver, config) {
+  const [sandbox, guest, stop] = [[], [], []];
+  for (let round = 0; round < Number(args.rounds); round += 1) {
+    const name = `start${round}`;
+    guest.push(
+      await timed(async () => {
+        await using _guest = await Guest.boot(driver, await config(), { timeoutMs: 120_000 });
+        return performance.now();
+      }),
+    );
+    sandbox.push(await timed(() => startSandbox(server, name)));
+    stop.push(await timed(() => rpc(server, "sandbox.stop", name)));
+  }
+  return { sandbox, guest, stop };
+}
+
+async function callCosts(server, driver, config) {
+  await using guest = await Guest.boot(driver, await config(), { timeoutMs: 120_000 });
+  await startSandbox(server, "calls");
+  const runs = {
+    exec: async () => (await guest.agent.exec(["true"])).collect(),
+    command: () => rpc(server, "sandbox.command.run", "calls", { command: "true" }),
+    code: () => rpc(server, "sandbox.repl.run", "calls", { language: "python", code: "1" }),
+  };
+  for (const run of Object.values(runs)) await run();
+  const samples = { exec: [], command: [], code: [] };
+  for (let i = 0; i < Number(args.calls); i += 1) {
+    for (const [name, run] of Object.entries(runs)) samples[name].push(await timed(run));
+  }
+  await rpc(server, "sandbox.stop", "calls");
+  return samples;
+}
+
+/** All at once: until the first and until the last is ready, and what the server itself grows by. */
+async function manySandboxes(server) {
+  const names = Array.from({ length: Number(args.sandboxes) }, (_, index) => `many${index}`);
+  const before = rssMiB(server.pid);
+  const begin = performance.now();
+  const ready = await Promise.all(
+    names.map(async (name) => {
+      await startSandbox(server, name);
+      return performance.now() - begin;
+    }),
+  );
+  const after = rssMiB(server.pid);
+  await Promise.all(names.map((name) => rpc(server, "sandbox.stop", name)));
+  return { before, after, firstMs: Math.min(...ready), lastMs: Math.max(...ready) };
+}
+
+/** Milliseconds; work may give the time when it was done, if it goes on after that. */
+async function timed(work) {
+  const begin = performance.now();
+  const done = await work();
+  return (typeof done === "number" ? done : performance.now()) - begin;
+}
+
+function rssMiB(pid) {
+  return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))[1]) / 1024;
+}
+
+function percentile(samples, share) {
+  const sorted = samples.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+}
+
+function report({ emptyRssMiB, http, starts, calls, many }) {
+  const round = (value) => Math.round(value * 100) / 100;
+  const p50 = (samples) => percentile(samples, 0.5);
+  const both = (samples) => ({
+    p50Ms: round(p50(samples)),
+    p95Ms: round(percentile(samples, 0.95)),
+  });
+  const ratio = (ours, floor) => round(p50(ours) / p50(floor));
+  const result = {
+    driver: args.driver,
+    rounds: Number(args.rounds),
+    cpu: cpus()[0]?.model ?? "unknown",
+    start: {
+      guestBoot: both(starts.guest),
+      sandboxStart: both(starts.sandbox),
+      ratio: ratio(starts.sandbox, starts.guest),
+      stop: both(starts.stop),
+    },
+    calls: {
+      exec: both(calls.exec),
+      command: both(calls.command),
+      commandRatio: ratio(calls.command, calls.exec),
+      code: both(calls.code),
+      codeRatio: ratio(calls.code, calls.exec),
+    },
+    http: {
+      bareGet: both(http.bareGet),
+      health: both(http.health),
+      healthRatio: ratio(http.health, http.bareGet),
+      barePost: both(http.barePost),
+      invalidRpc: both(http.invalidRpc),
+      invalidRpcRatio: ratio(http.invalidRpc, http.barePost),
+    },
+    memory: {
+      emptyMiB: round(emptyRssMiB),
+      beforeMiB: round(many.before),
+      withSandboxesMiB: round(many.after),
+      sandboxes: Number(args.sandboxes),
+      perSandboxMiB: round((many.after - many.before) / Number(args.sandboxes)),
+    },
+    parallelStarts: {
+      sandboxes: Number(args.sandboxes),
+      firstMs: round(many.firstMs),
+      lastMs: round(many.lastMs),
+      // 1: as fast as one after the other; 1/sandboxes: as fast as one alone.
+      shareOfSequential: round(many.lastMs / (p50(starts.sandbox) * Number(args.sandboxes))),
+    },
+  };
+  console.log(JSON.stringify(result, null, 2));
+  if (args.json) fs.writeFileSync(args.json, JSON.stringify(result));
+}
