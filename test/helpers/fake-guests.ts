@@ -1,14 +1,14 @@
 /** GuestSource in memory: VMs are ids with a fake agent each, real as far as a sandbox can tell. They outlive managers. */
 import { AgentClient } from "../../src/agent/agent-client.js";
-import type { HypervisorDriver, VmConfig, VmExit } from "../../src/hypervisor/driver.js";
+import type { HypervisorDriver, VmExit } from "../../src/hypervisor/driver.js";
 import { vmExitError } from "../../src/hypervisor/exit-error.js";
 import { Guest } from "../../src/sandbox/guest.js";
-import type { GuestSource, RunningGuest } from "../../src/sandbox/guest-source.js";
+import type { GuestConfig, GuestSource, RunningGuest } from "../../src/sandbox/guest-source.js";
 import { FakeAgent } from "./fake-agent.js";
 import { FakeDriver, FakeVm } from "./fake-driver.js";
 
 export interface FakeMachine {
-  readonly config: Omit<VmConfig, "bootDisk">;
+  readonly config: GuestConfig;
   readonly vm: FakeVm;
   readonly agent: FakeAgent;
   nonce: string;
@@ -26,19 +26,18 @@ const METRICS = {
 export class FakeGuests implements GuestSource {
   readonly machines = new Map<string, FakeMachine>();
   readonly ends = new Map<string, VmExit>();
-  readonly configs: Omit<VmConfig, "bootDisk">[] = [];
+  readonly configs: GuestConfig[] = [];
   readonly destroyed: string[] = [];
   readonly #agents: FakeAgent[] = [];
   /** What goes wrong or takes its time: before the VM is there, and once its agent can be asked. */
-  beforeBoot: (config: Omit<VmConfig, "bootDisk">, signal?: AbortSignal) => Promise<void> =
-    async () => {};
+  beforeBoot: (config: GuestConfig, signal?: AbortSignal) => Promise<void> = async () => {};
   onMachine: (machine: FakeMachine) => void = () => {};
   beforeAdopt: (vmId: string) => Promise<void> = async () => {};
   /** The most that ran at the same time. */
   peak = 0;
 
   async boot(
-    config: Omit<VmConfig, "bootDisk">,
+    config: GuestConfig,
     opts: { hostname: string; timeoutMs: number; signal?: AbortSignal },
   ): Promise<RunningGuest> {
     this.configs.push(config);
@@ -46,7 +45,11 @@ export class FakeGuests implements GuestSource {
     opts.signal?.throwIfAborted();
     const machine = await this.addMachine(config);
     const driver = new OneVmDriver(machine.vm);
-    const guest = await Guest.boot(driver, { ...config, bootDisk: "/boot" }, opts);
+    const guest = await Guest.boot(
+      driver,
+      { ...config, bootDisk: "/boot", lifetime: "detached", leaseMs: 0 },
+      opts,
+    );
     machine.nonce = guest.nonce;
     return guest;
   }
@@ -81,7 +84,7 @@ export class FakeGuests implements GuestSource {
     return machine;
   }
 
-  async addMachine(config: Omit<VmConfig, "bootDisk">): Promise<FakeMachine> {
+  async addMachine(config: GuestConfig): Promise<FakeMachine> {
     for (const { config: other } of this.machines.values()) {
       if (other.upperDisk === config.upperDisk) throw new Error("two VMs on one disk");
     }
