@@ -544,6 +544,19 @@ function withoutDeclarations(text, node, isAsync) {
   } else if (node.type === "VariableDeclaration" && /^(const|let)$/.test(node.kind)) {
     edits.push([node.start, node.start + node.kind.length, "var".padEnd(node.kind.length)]);
   }
+  if (host.importName !== "import") {
+    const inFunctions = true;
+    walk(
+      node,
+      null,
+      (inner) => {
+        const { type, start: from } = inner;
+        if (type === "ImportExpression")
+          edits.push([from, from + "import".length, host.importName]);
+      },
+      inFunctions,
+    );
+  }
   let result = text.slice(node.start, node.end);
   for (const [from, to, replacement] of edits.sort((a, b) => b[0] - a[0])) {
     result = result.slice(0, from - node.start) + replacement + result.slice(to - node.start);
@@ -563,7 +576,7 @@ function asAssignments(declaration, parent) {
 }
 
 function dynamicImport(node) {
-  const module = `await import(${JSON.stringify(node.source.value)})`;
+  const module = `await ${host.importName}(${JSON.stringify(node.source.value)})`;
   const nameOf = (id) => (id.type === "Literal" ? JSON.stringify(id.value) : id.name);
   const properties = [];
   let whole = null;
@@ -632,13 +645,13 @@ function hasAwait(statement) {
   return found;
 }
 
-/** Visits a node and what is in it, but not what is in functions. */
-function walk(root, rootParent, visit) {
+/** Visits a node and what is in it; what is in functions only when it is asked for. */
+function walk(root, rootParent, visit, inFunctions = false) {
   const todo = [[root, rootParent]];
   while (todo.length > 0) {
     const [node, parent] = todo.pop();
     visit(node, parent);
-    if (/Function/.test(node.type)) continue;
+    if (!inFunctions && /Function/.test(node.type)) continue;
     for (const key of Object.keys(node)) {
       for (const child of [node[key]].flat()) {
         if (typeof child?.type === "string") todo.push([child, node]);
@@ -881,10 +894,13 @@ function start({ fd, require, process, global, context, importHere }) {
     nextTick: process.nextTick,
     kill: process.kill.bind(process),
     regionScript: new vm.Script("action()", { filename: "<kernel>" }),
-    // Both resolve from the working directory; the first needs Node.js 20.12 or 21.7.
-    importModuleDynamically:
-      vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER ?? ((name) => importHere(name)),
+    // Resolves from the working directory. Before Node.js 20.12 and 21.7, scripts cannot import by themselves.
+    importModuleDynamically: vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   };
+  host.importName = host.importModuleDynamically === undefined ? "msbImport" : "import";
+  if (host.importName !== "import") {
+    Object.defineProperty(global, host.importName, { value: importHere, configurable: true });
+  }
   silenceWarnings(process);
   const binding = quietly(() => require("internal/test/binding").internalBinding("contextify"));
   const interrupts = new (binding ? Interrupts : ListenedInterrupts)(binding);
