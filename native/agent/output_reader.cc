@@ -61,8 +61,8 @@ bool OutputReader::ReadControl() {
   Source& control = source(Channel::kControl);
   // Without room it stays in the socket, so that the program notices.
   if (ended(Channel::kControl) || (!dropping_ && buffer_->room() == 0)) return false;
-  // Only looked at so far: a program that waits until its socket is empty writes nothing more before
-  // the pipes' contents have been counted.
+  // Only looked at so far: a program that waits until its socket is empty writes nothing more
+  // before the pipes' contents have been counted.
   const ssize_t count = recv(control.fd.get(), piece, sizeof(piece), MSG_PEEK);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   CountOwed();
