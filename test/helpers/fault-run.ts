@@ -7,7 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { DriverName } from "../../src/hypervisor/driver.js";
 import { messageOf } from "../../src/errors.js";
 import { msbPaths } from "../../src/paths.js";
-import { childrenOf } from "./processes.js";
+import { childrenOf, isRunning } from "./processes.js";
 import type { Random } from "./random.js";
 import { ServerHome, supervisorsOf } from "./server-home.js";
 import { PYTHON_IMAGE } from "./server-images.js";
@@ -139,14 +139,12 @@ export class FaultRun implements AsyncDisposable {
     await keeper.start({ ...SMALL, image: PYTHON_IMAGE });
     this.#token = `token-${Date.now()}`;
     await keeper.run(`token = "${this.#token}"`);
-    // It runs as long as its sandbox, whatever happens to who asked for it.
-    void this.#ask(KEEPER, "sandbox.command.run", {
-      command: "sh",
-      args: [
-        "-c",
-        "echo $$ > /tmp/pid; n=0; while :; do n=$((n+1)); echo $n > /tmp/.n; mv /tmp/.n /tmp/beat; sleep 0.1; done",
-      ],
-    });
+    // A program of the user's code; a command would end with the request that it answers.
+    const loop =
+      "n=0; while :; do n=$((n+1)); echo $n > /tmp/.n; mv /tmp/.n /tmp/beat; sleep 0.1; done";
+    await keeper.run(
+      `import subprocess\nloop = subprocess.Popen(["sh", "-c", ${JSON.stringify(loop)}])`,
+    );
     const known = this.#sandbox(KNOWN);
     const startedAt = performance.now();
     await known.start(SMALL);
@@ -214,6 +212,7 @@ export class FaultRun implements AsyncDisposable {
       // The answer of the program that does it is lost with it.
       const script = "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger; reboot -f";
       await this.#ask(subject.name, "sandbox.command.run", { command: "sh", args: ["-c", script] });
+      await expectEnd(supervisor);
       return;
     }
     const [vm] = await childrenOf(supervisor);
@@ -263,7 +262,7 @@ export class FaultRun implements AsyncDisposable {
     const beat = async (): Promise<number> => Number(textOf(await keeper.sh("cat /tmp/beat")));
     const first = await beat();
     await delay(500);
-    if (!((await beat()) > first)) throw new Error("its running command does not go on");
+    if (!((await beat()) > first)) throw new Error("the program it runs does not go on");
   }
 
   async #checkSubject(name: string, fault: Fault): Promise<void> {
@@ -314,14 +313,12 @@ export class FaultRun implements AsyncDisposable {
 
   async #ask(sandbox: string, method: string, params: object): Promise<Outcome> {
     const whole = { namespace: "default", sandbox, ...params };
-    // The keeper's command has no end.
-    const signal = sandbox === KEEPER ? undefined : AbortSignal.timeout(ANSWER_MS);
+    const signal = AbortSignal.timeout(ANSWER_MS);
     try {
-      const opts = signal === undefined ? {} : { signal };
-      const { status, body } = await this.server.rpc<FlatError>(method, whole, opts);
+      const { status, body } = await this.server.rpc<FlatError>(method, whole, { signal });
       return { kind: "answer", status, body };
     } catch (error) {
-      if (signal?.aborted)
+      if (signal.aborted)
         throw new Error(`no answer to ${method} within ${ANSWER_MS} ms`, { cause: error });
       return { kind: "lost", message: messageOf(error) };
     }
@@ -351,5 +348,12 @@ function kill(pid: number, signal: NodeJS.Signals): void {
     process.kill(pid, signal);
   } catch {
     // It was faster.
+  }
+}
+
+/** A fault that does not happen would prove nothing. */
+async function expectEnd(pid: number): Promise<void> {
+  for (const end = Date.now() + SETTLE_MS; await isRunning(pid); await delay(50)) {
+    if (Date.now() >= end) throw new Error("the guest was to crash and goes on");
   }
 }
