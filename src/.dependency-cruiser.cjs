@@ -60,7 +60,8 @@ module.exports = {
     allow("oci/", ["oci/", "disk/", "native/", "util/", "(paths|config|settings|errors)\\.ts$"]),
     allow("cli/", ["cli/", "oci/", "util/", "(paths|config|settings|errors)\\.ts$"]),
     // The commands of the server start it and look after its process; nothing else of the CLI knows it.
-    allow("cli/commands/server/", ["server/(start|auth|process)"]),
+    allow("cli/commands/server/", ["server/(start|auth|process)", "native/process-identity\\.ts$"]),
+    allow("cli/main\\.ts$", ["sandbox/images-in-use\\.ts$"]),
     // Which server is started; tests start another one.
     allow("cli/(main|service-host)\\.ts$", ["server/(start|process/serve)\\.ts$"]),
     allow("kernel/", ["kernel/", "agent/", "util/", "errors\\.ts$"]),
@@ -73,7 +74,7 @@ module.exports = {
       "(kernel/run-types|sandbox/service|hypervisor/driver)\\.ts$",
       "(paths|config|errors)\\.ts$",
     ]),
-    allow("server/process/", ["native/file-lock\\.ts$"]),
+    allow("server/process/", ["native/(file-lock|process-identity)\\.ts$"]),
     // The composition root: the only place that names concrete drivers, kernels and stores.
     allow("server/start", ["."]),
     allow("sandbox/", [

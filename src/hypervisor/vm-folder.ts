@@ -2,7 +2,7 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { MsbError } from "../errors.js";
-import { loadNative } from "../native/binding.js";
+import { identityOf, isRunning, type ProcessIdentity } from "../native/process-identity.js";
 import { VmmReport } from "./vmm-report.js";
 
 /** Between the making of a folder and its pid file; longer means that the maker was killed there. */
@@ -29,12 +29,6 @@ export function vmFiles(folder: string): VmFiles {
   };
 }
 
-/** A process that cannot be mistaken for a later one with its number. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  readonly startTime: string;
-}
-
 /** Makes `folder`; throws MSB_ERR_INVALID_ARGUMENT when a VM of that name runs. */
 export async function claimVmFolder(folder: string, id: string): Promise<void> {
   await mkdir(dirname(folder), { recursive: true, mode: 0o700 });
@@ -57,7 +51,7 @@ export async function claimVmFolder(folder: string, id: string): Promise<void> {
 
 /** Notes whose folder it is. */
 export async function recordSupervisor(folder: string, pid: number): Promise<void> {
-  const startTime = loadNative().processStartTime(pid) ?? "-";
+  const { startTime } = identityOf(pid);
   await writeFile(vmFiles(folder).pidFile, `${pid} ${startTime}\n`, { mode: 0o600 });
 }
 
@@ -103,10 +97,6 @@ async function isInUse(folder: string): Promise<boolean> {
   const supervisor = await supervisorOf(folder);
   if (supervisor !== undefined) return isRunning(supervisor);
   return (await ageMs(folder)) < CLAIM_MS;
-}
-
-function isRunning({ pid, startTime }: ProcessIdentity): boolean {
-  return loadNative().processStartTime(pid) === startTime;
 }
 
 async function isKept(folder: string): Promise<boolean> {

@@ -6,11 +6,11 @@ import { deferred, settlesWithin, throwIfAborted } from "../util/async.js";
 import type { MsbPaths } from "../paths.js";
 import { ConsoleFollower } from "./console-follower.js";
 import type { AdoptedVm, BootStage, DriverName, MicroVm, VmConfig, VmExit } from "./driver.js";
+import type { ProcessIdentity } from "../native/process-identity.js";
 import { vmExitError } from "./exit-error.js";
 import { vmDisks } from "./vm-disks.js";
 import {
   claimVmFolder,
-  type ProcessIdentity,
   recordSupervisor,
   removeVmFolder,
   supervisorOf,

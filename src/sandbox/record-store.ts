@@ -48,6 +48,14 @@ export class RecordStore {
     return { records, broken };
   }
 
+  /** The good ones, and nothing is moved: for whoever is not the server. */
+  async *read(): AsyncGenerator<SandboxRecord, void, undefined> {
+    for await (const key of this.folders()) {
+      const read = await this.#read(key);
+      if (read !== undefined && !("problem" in read)) yield read;
+    }
+  }
+
   async write(record: SandboxRecord): Promise<void> {
     const { dir, record: path } = this.pathsOf(record);
     try {

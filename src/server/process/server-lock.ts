@@ -8,7 +8,7 @@ import { isMsbError, MsbError } from "../../errors.js";
 import { FileLock } from "../../native/file-lock.js";
 import type { MsbPaths } from "../../paths.js";
 import { errnoOf, fileError } from "../../util/file-error.js";
-import { startTime } from "../../util/pid.js";
+import { identityOf } from "../../native/process-identity.js";
 import { readServerFile, type ServerProcess, writeServerFile } from "./server-process.js";
 
 /** Who only looks holds the lock for a moment. */
@@ -87,8 +87,7 @@ export class ServerLock implements AsyncDisposable {
     const lock = await lockAlone(paths);
     try {
       const self: ServerProcess = {
-        pid: process.pid,
-        startTime: await startTime(process.pid),
+        ...identityOf(process.pid),
         address: null,
         url: null,
         startedAt: new Date().toISOString(),

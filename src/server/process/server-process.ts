@@ -3,7 +3,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { MsbPaths } from "../../paths.js";
 import { writeFileAtomic } from "../../util/atomic-file.js";
-import { isSameProcess } from "../../util/pid.js";
+import { isRunning } from "../../native/process-identity.js";
 import { readSmallFile } from "../../util/small-file.js";
 
 const MAX_FILE_BYTES = 64 * 1024;
@@ -11,8 +11,8 @@ const MAX_FILE_BYTES = 64 * 1024;
 const Nullable = Type.Union([Type.String(), Type.Null()]);
 
 const ServerProcessSchema = Type.Object({
-  pid: Type.Integer({ minimum: 1 }),
-  /** See util/pid.ts. */
+  pid: Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 }),
+  /** See native/process-identity.ts. */
   startTime: Type.String(),
   /** `127.0.0.1:5555`, what it listens on; null until it does. */
   address: Nullable,
@@ -40,7 +40,7 @@ export async function readServerFile(paths: MsbPaths): Promise<ServerProcess | u
   const file = await readSmallFile(paths.serverFile, MAX_FILE_BYTES).catch(() => undefined);
   const process = file === undefined ? undefined : parse(file.bytes);
   if (process === undefined) return undefined;
-  return (await isSameProcess(process.pid, process.startTime)) ? process : undefined;
+  return isRunning(process) ? process : undefined;
 }
 
 function parse(bytes: Buffer): ServerProcess | undefined {

@@ -5,7 +5,7 @@ import type { MsbPaths } from "../../../paths.js";
 import type { FoundServer } from "../../../server/process/server-lock.js";
 import type { ServerProcess } from "../../../server/process/server-process.js";
 import { throwIfAborted } from "../../../util/async.js";
-import { isSameProcess } from "../../../util/pid.js";
+import { isRunning } from "../../../native/process-identity.js";
 import { CliCommand, type JsonOpts } from "../../command.js";
 import type { CliContext } from "../../context.js";
 import { printJson, printLine } from "../../output.js";
@@ -57,13 +57,13 @@ async function stop(ctx: CliContext, opts: StopOpts): Promise<void> {
   const paths = homePaths(ctx, opts);
   const server = requireProcess(await findServer(paths), paths);
   ctx.stderr.write(opts.json ? "" : `Stopping the server (process ${server.pid})\n`);
-  await send(server, "SIGTERM");
+  send(server, "SIGTERM");
   const limitMs = opts.timeout * 1000;
   let isKilled = false;
   if (!(await hasEnded(ctx, opts, paths, limitMs))) {
     if (!opts.force) throw stillRunning(server, opts.timeout);
     isKilled = true;
-    await send(server, "SIGKILL");
+    send(server, "SIGKILL");
     if (!(await hasEnded(ctx, opts, paths, KILL_MS))) throw stillRunning(server, opts.timeout);
   }
   if (opts.json) printJson(ctx, { ...processView(server), killed: isKilled });
@@ -88,8 +88,8 @@ function requireProcess(found: FoundServer, paths: MsbPaths): ServerProcess {
 }
 
 /** To that very process: a number is given to another one when it is free. */
-async function send(server: ServerProcess, signal: NodeJS.Signals): Promise<void> {
-  if (!(await isSameProcess(server.pid, server.startTime))) return;
+function send(server: ServerProcess, signal: NodeJS.Signals): void {
+  if (!isRunning(server)) return;
   try {
     process.kill(server.pid, signal);
   } catch (error) {

@@ -9,7 +9,7 @@ import {
   serverEnds,
   ServerLock,
 } from "../../../../src/server/process/server-lock.js";
-import { startTime } from "../../../../src/util/pid.js";
+import { identityOf } from "../../../../src/native/process-identity.js";
 import { tempDir } from "../../../helpers/temp-dir.js";
 
 const CLAIM = { isDev: false, version: "1.2.3", logFile: null, keyFile: null };
@@ -71,7 +71,7 @@ describe("a server's lock", () => {
   it("is taken when the file of a killed server is still there", async () => {
     const paths = await home();
     await (await ServerLock.acquire(paths, CLAIM))[Symbol.asyncDispose]();
-    await writeFile(paths.serverFile, await fileOf(process.pid, await startTime(process.pid)));
+    await writeFile(paths.serverFile, await fileOf(process.pid, identityOf(process.pid).startTime));
     expect(await findServer(paths)).toEqual({ state: "none" });
     await using lock = await ServerLock.acquire(paths, CLAIM);
     expect(lock.process.url).toBeNull();
