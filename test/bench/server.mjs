@@ -118,8 +118,9 @@ async function startProcess(argv, env) {
 async function ownDriver() {
   const hypervisor = await openHypervisor();
   const driver = args.driver === "libkrun" ? hypervisor.libkrun : hypervisor.qemu;
-  await using images = await Images.open({ paths: msbPaths(home), env: {} });
+  const images = await Images.open({ paths: msbPaths(home), env: {} });
   const { disk } = await images.ensure(IMAGE, { pullPolicy: "never" });
+  await images[Symbol.asyncDispose]();
   let count = 0;
   const config = async () => {
     const upperDisk = join(home, `bench-${++count}.ext4`);
@@ -164,8 +165,10 @@ async function rpc(server, method, name, params = {}) {
   return answer.body.result;
 }
 
-const startSandbox = (server, name) =>
-  rpc(server, "sandbox.start", name, { config: { image: IMAGE, memory: MEMORY_MIB, cpus: 1 } });
+function startSandbox(server, name) {
+  const config = { image: IMAGE, memory: MEMORY_MIB, cpus: 1 };
+  return rpc(server, "sandbox.start", name, { config });
+}
 
 async function httpOverhead(server, bare) {
   const wrong = { jsonrpc: "2.0", id: "1", method: "sandbox.start", params: { namespace: "-" } };
@@ -190,12 +193,10 @@ async function startCosts(server, driver, config) {
   const [sandbox, guest, stop] = [[], [], []];
   for (let round = 0; round < Number(args.rounds); round += 1) {
     const name = `start${round}`;
-    guest.push(
-      await timed(async () => {
-        await using _guest = await Guest.boot(driver, await config(), { timeoutMs: 120_000 });
-        return performance.now();
-      }),
-    );
+    const begin = performance.now();
+    const floor = await Guest.boot(driver, await config(), { timeoutMs: 120_000 });
+    guest.push(performance.now() - begin);
+    await floor.stop();
     sandbox.push(await timed(() => startSandbox(server, name)));
     stop.push(await timed(() => rpc(server, "sandbox.stop", name)));
   }
@@ -203,7 +204,7 @@ async function startCosts(server, driver, config) {
 }
 
 async function callCosts(server, driver, config) {
-  await using guest = await Guest.boot(driver, await config(), { timeoutMs: 120_000 });
+  const guest = await Guest.boot(driver, await config(), { timeoutMs: 120_000 });
   await startSandbox(server, "calls");
   const runs = {
     exec: async () => (await guest.agent.exec(["true"])).collect(),
@@ -216,6 +217,7 @@ async function callCosts(server, driver, config) {
     for (const [name, run] of Object.entries(runs)) samples[name].push(await timed(run));
   }
   await rpc(server, "sandbox.stop", "calls");
+  await guest.stop();
   return samples;
 }
 
@@ -235,11 +237,11 @@ async function manySandboxes(server) {
   return { before, after, firstMs: Math.min(...ready), lastMs: Math.max(...ready) };
 }
 
-/** Milliseconds; work may give the time when it was done, if it goes on after that. */
+/** Milliseconds. */
 async function timed(work) {
   const begin = performance.now();
-  const done = await work();
-  return (typeof done === "number" ? done : performance.now()) - begin;
+  await work();
+  return performance.now() - begin;
 }
 
 function rssMiB(pid) {

@@ -51,9 +51,10 @@ export class TestServer implements AsyncDisposable {
   ) {}
 
   static async start(opts: TestServerOpts): Promise<TestServer> {
+    const cli = builtCli();
     const home = opts.home ?? (await ServerHome.make());
     const mode = (opts.auth ?? "dev") === "dev" ? ["--dev"] : [];
-    const child = spawn(process.execPath, [builtCli(), "server", "start", "--port", "0", ...mode], {
+    const child = spawn(process.execPath, [cli, "server", "start", "--port", "0", ...mode], {
       env: { ...serverEnv(), MSB_HOME: home.path, MSB_HYPERVISOR: opts.driver, ...opts.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
