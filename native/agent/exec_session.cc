@@ -39,10 +39,12 @@ ExecSession::ExecSession(uint32_t stream, const ExecContext& context)
 ExecSession::~ExecSession() {
   context_.connection->Forget(this);
   if (pid_ == 0) return;
-  if (running_) context_.reaper->Forget(pid_);
-  // Its descendants may run on after the program itself has ended.
-  cgroup_.Kill();
-  if (running_) kill(pid_, SIGKILL);
+  // What a program left behind when it ended goes on, as a shell's background jobs do.
+  if (running_) {
+    context_.reaper->Forget(pid_);
+    cgroup_.Kill();
+    kill(pid_, SIGKILL);
+  }
   context_.cgroups->Remove(cgroup_);
 }
 
@@ -156,6 +158,7 @@ void ExecSession::ReadOutput() {
   WatchOutput();
   SendControlClosedIfDue();
   CheckDrained();
+  EndLingeringIfDue();
 }
 
 void ExecSession::WatchOutput() {
@@ -217,6 +220,20 @@ void ExecSession::SendExitIfDue() {
 
 void ExecSession::Abandon() {
   if (starting()) FinishStart(Reply::Error("not-found", "the exec was closed"));
+}
+
+void ExecSession::Linger(std::function<void()> on_silent) {
+  on_silent_ = std::move(on_silent);
+  context_.connection->Forget(this);
+  Detach();
+  if (!drained_) SetDrained();
+}
+
+void ExecSession::EndLingeringIfDue() {
+  if (on_silent_ == nullptr || !reader_.at_end()) return;
+  const std::function<void()> on_silent = std::move(on_silent_);
+  on_silent_ = nullptr;
+  on_silent();
 }
 
 bool ExecSession::TakeInput(const Frame& frame) {

@@ -26,7 +26,8 @@ struct ExecContext {
   CgroupTree* cgroups;
 };
 
-// One program, from exec.start to exec.close. Destroying it kills what it started.
+// One program, from exec.start to exec.close. Destroying it while the program runs kills what it
+// started.
 class ExecSession final : public StreamSource {
  public:
   // Called once, when it is known whether the program runs. After a failure the session is of no
@@ -52,6 +53,11 @@ class ExecSession final : public StreamSource {
   void Detach() { attached_ = false; }
   // exec.close came: an exec.start without an answer gets one.
   void Abandon();
+  // Whether it has ended by itself and left descendants that can still write to its output.
+  bool LeavesWriters() const { return pid_ != 0 && !running_ && !timed_out_ && !reader_.at_end(); }
+  // After exec.close: goes on to read and drop what descendants write, so that none of them dies of
+  // it. `on_silent` is called once none of them can write any more; not before this returns.
+  void Linger(std::function<void()> on_silent);
   // As listed in the reply to `hello`.
   Json Describe() const;
 
@@ -73,6 +79,7 @@ class ExecSession final : public StreamSource {
   // Decides whether all output that counts has been read.
   void CheckDrained();
   void SetDrained();
+  void EndLingeringIfDue();
   void SendControlClosedIfDue();
   void SendExitIfDue();
 
@@ -106,6 +113,7 @@ class ExecSession final : public StreamSource {
   EventLoop::Timer quiet_timer_;
   // What descendants write after this is dropped.
   bool drained_ = false;
+  std::function<void()> on_silent_;
 
   bool attached_ = true;
   bool control_closed_sent_ = false;

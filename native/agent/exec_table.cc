@@ -71,7 +71,11 @@ std::optional<Reply> ExecTable::Close(const Request& request) {
   ExecSession* session = Find(request.stream);
   if (session == nullptr) return NoSuchExec(request.stream);
   session->Abandon();
-  Retire(request.stream);
+  if (session->LeavesWriters()) {
+    Linger(request.stream);
+  } else {
+    Retire(request.stream);
+  }
   return Reply::Ok();
 }
 
@@ -94,9 +98,25 @@ void ExecTable::Retire(uint32_t stream) {
   const auto found = sessions_.find(stream);
   if (found == sessions_.end()) return;
   found->second->Detach();
-  // std::function wants copies, which a unique_ptr has not.
-  std::shared_ptr<ExecSession> session = std::move(found->second);
+  Destroy(std::move(found->second));
   sessions_.erase(found);
+}
+
+void ExecTable::Linger(uint32_t stream) {
+  const auto found = sessions_.find(stream);
+  ExecSession* session = found->second.get();
+  lingering_[stream] = std::move(found->second);
+  sessions_.erase(found);
+  session->Linger([this, stream] {
+    const auto silent = lingering_.find(stream);
+    Destroy(std::move(silent->second));
+    lingering_.erase(silent);
+  });
+}
+
+void ExecTable::Destroy(std::unique_ptr<ExecSession> owned) {
+  // std::function wants copies, which a unique_ptr has not.
+  std::shared_ptr<ExecSession> session = std::move(owned);
   context_.loop->Defer([session = std::move(session)] {});
 }
 

@@ -28,11 +28,16 @@ class ExecTable {
   Json DescribeAll() const;
 
  private:
-  // Destroys the session once the present callback has returned.
   void Retire(uint32_t stream);
+  // The program has ended, and what it left behind goes on.
+  void Linger(uint32_t stream);
+  // Once the present callback has returned.
+  void Destroy(std::unique_ptr<ExecSession> owned);
 
   const ExecContext context_;
   std::map<uint32_t, std::unique_ptr<ExecSession>> sessions_;
+  // Closed ones whose descendants hold their output; the limit of processes is theirs, too.
+  std::map<uint32_t, std::unique_ptr<ExecSession>> lingering_;
 };
 
 }  // namespace msb::agent

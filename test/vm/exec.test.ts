@@ -178,6 +178,21 @@ describe.each(testDrivers)("commands in a guest under %s", (driver) => {
     await sh("killall sleep");
   });
 
+  it("leaves alone what a command left in the background, though nobody reads what that writes", async () => {
+    const { stdout } = await sh(
+      "(i=0; while [ $i -lt 3000 ]; do echo ballast-ballast-ballast-ballast; i=$((i+1)); done;" +
+        " echo alive > /tmp/background; sleep 300) & echo pid $!",
+    );
+    const [, pid] = /^pid (\d+)$/m.exec(stdout.toString())!;
+    // More than a pipe holds has been written by then.
+    const waited = await sh(
+      "until [ -s /tmp/background ]; do sleep 0.1; done; cat /tmp/background",
+    );
+    expect(waited.stdout.toString()).toBe("alive\n");
+    expect((await sh(`kill -0 ${pid}`)).exit.exitCode).toBe(0);
+    await sh(`kill -9 ${pid}; killall sleep`);
+  });
+
   it("signals one process or its tree", async () => {
     const one = await guest.agent.exec([
       "sh",
