@@ -29,6 +29,7 @@ const PACKAGES = [
   "zstd",
   HOST_KERNEL_PACKAGE,
   "python3",
+  "python3-aiohttp",
   "make",
   "g++",
 ];

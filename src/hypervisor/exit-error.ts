@@ -1,5 +1,5 @@
 /** Why a VM that should run does not: the one place that words it. */
-import { MsbError } from "../errors.js";
+import { isMsbError, MsbError } from "../errors.js";
 import type { MicroVm, VmExit } from "./driver.js";
 
 /** MSB_ERR_BOOT_FAILED when the VM never started, else MSB_ERR_VM_EXITED; with stage, errno and last words. */
@@ -16,4 +16,14 @@ export function vmExitError(vm: Pick<MicroVm, "id" | "driver" | "stages">, exit:
       (shown === "" ? " It left no output." : ` Its last words:\n${shown}`),
     { details: { id: vm.id, driver: vm.driver, stage, errno: failure?.errno ?? null, exit } },
   );
+}
+
+/**
+ * An error of `vmExitError` for a guest kernel that ran into a fault of its own under QEMU. A kernel that lacks
+ * something it was to be given, such as its root disk, panics with other words.
+ */
+export function isEmulatedKernelCrash(error: unknown): boolean {
+  if (!isMsbError(error, "MSB_ERR_VM_EXITED") || error.details["driver"] !== "qemu") return false;
+  const { consoleTail } = error.details["exit"] as VmExit;
+  return consoleTail.includes("Kernel panic - not syncing: Fatal exception");
 }

@@ -10,7 +10,7 @@ import {
   type VmConfig,
   type VmExit,
 } from "../hypervisor/driver.js";
-import { vmExitError } from "../hypervisor/exit-error.js";
+import { isEmulatedKernelCrash, vmExitError } from "../hypervisor/exit-error.js";
 import { abortable, settlesWithin } from "../util/async.js";
 import { keepAgent } from "./agent-keeper.js";
 import type { RunningGuest } from "./guest-source.js";
@@ -70,6 +70,21 @@ export class Guest implements RunningGuest, AsyncDisposable {
   ): Promise<Guest> {
     const timeoutMs = opts.timeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS;
     const clock = AbortSignal.timeout(timeoutMs);
+    const attempt = (): Promise<Guest> =>
+      Guest.#bootOnce(driver, config, { opts, clock, timeoutMs });
+    return attempt().catch((error: unknown) => {
+      // Whatever an emulated kernel is given, on a busy host it crashes now and then before it is up.
+      if (isEmulatedKernelCrash(error)) return attempt();
+      throw error;
+    });
+  }
+
+  static async #bootOnce(
+    driver: HypervisorDriver,
+    config: VmConfig,
+    how: { readonly opts: BootGuestOpts; readonly clock: AbortSignal; readonly timeoutMs: number },
+  ): Promise<Guest> {
+    const { opts, clock, timeoutMs } = how;
     const signal = opts.signal === undefined ? clock : AbortSignal.any([clock, opts.signal]);
     const startedAt = performance.now();
     const nonce = randomBytes(16).toString("hex");

@@ -23,6 +23,7 @@ const WITNESSES = {
   openssl: ["/usr/bin/openssl"],
   zstd: ["/usr/bin/zstd"],
   python3: ["/usr/bin/python3"],
+  "python3-aiohttp": ["/usr/lib/python3/dist-packages/aiohttp/__init__.py"],
   make: ["/usr/bin/make"],
   "g++": ["/usr/bin/g++"],
 };

@@ -152,6 +152,17 @@ describe.each(testDrivers)("commands over the wire under %s", (driver) => {
     await box.sh("killall sleep || true");
   });
 
+  row("a program that a command leaves in the background goes on", async () => {
+    const script =
+      "(sleep 1; echo lived > /tmp/lived; sleep 3333) > /tmp/left.log 2>&1 & echo left";
+    expect(await box.sh(script)).toEqual(out("left"));
+    expect(await box.sh("until [ -s /tmp/lived ]; do sleep 0.1; done; cat /tmp/lived")).toEqual(
+      out("lived"),
+    );
+    expect(await processes("[s]leep 3333")).toBe("1");
+    await box.sh("killall sleep");
+  });
+
   row(ESSENTIAL[3]!, async () => {
     const startedAt = Date.now();
     const code = box.run("import time; time.sleep(4); 'slept'");

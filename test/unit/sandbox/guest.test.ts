@@ -57,6 +57,30 @@ describe("Guest", () => {
     });
   });
 
+  it("whose emulated kernel crashes at its start gets one more try", async () => {
+    const consoleTail = "Kernel panic - not syncing: Fatal exception in interrupt";
+    const crash = (vm: FakeVm): void => vm.end({ consoleTail, exitCode: 0 });
+    driver.onBoot = (vm) => {
+      if (driver.booted.length === 1) crash(vm);
+    };
+    await using guest = await Guest.boot(driver, fakeConfig);
+    expect(driver.booted).toHaveLength(2);
+    expect(guest.vm).toBe(driver.booted[1]);
+
+    driver.onBoot = crash;
+    await expect(Guest.boot(driver, fakeConfig)).rejects.toMatchObject({
+      code: "MSB_ERR_VM_EXITED",
+    });
+    expect(driver.booted).toHaveLength(4);
+
+    // Hardware does not do that.
+    const libkrun = new FakeDriver("libkrun");
+    libkrun.agentSocket = agent.socketPath;
+    libkrun.onBoot = crash;
+    await expect(Guest.boot(libkrun, fakeConfig)).rejects.toThrow(/Kernel panic/);
+    expect(libkrun.booted).toHaveLength(1);
+  });
+
   it("fails its agent's calls when the VM ends", async () => {
     const guest = await Guest.boot(driver, fakeConfig);
     agent.on("core.ping", () => undefined);
