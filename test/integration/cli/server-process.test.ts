@@ -53,7 +53,7 @@ async function machine(mode = "", variables: Record<string, string> = {}) {
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.resume();
     const ready = async () => {
-      await expect.poll(() => stdout, { timeout: 30_000 }).toContain("listening on");
+      await expect.poll(() => stdout).toContain("listening on");
     };
     return { child, exited, ready, stdout: () => stdout };
   };
@@ -136,10 +136,10 @@ describe("a server in the background", () => {
         env: { ...process.env, ...env },
         stdio: "ignore",
       });
-      await expect.poll(events, { timeout: 30_000 }).toHaveLength(1);
+      await expect.poll(events).toHaveLength(1);
       child.kill(signal);
       await once(child, "exit");
-      await expect.poll(() => findServer(paths), { timeout: 30_000 }).toEqual({ state: "none" });
+      await expect.poll(() => findServer(paths)).toEqual({ state: "none" });
       expect(await events()).toContain("launch undone");
     },
   );
@@ -274,7 +274,7 @@ describe("a server in the foreground", () => {
   it("that is stopped while it starts undoes its start", async () => {
     const { serve, events, paths } = await machine("slow-start");
     const server = serve();
-    await expect.poll(events, { timeout: 30_000 }).toHaveLength(1);
+    await expect.poll(events).toHaveLength(1);
     server.child.kill("SIGTERM");
     expect(await server.exited).toEqual([143, null]);
     expect(await events()).toEqual(["launch reset=false driver=auto", "launch undone"]);
