@@ -44,6 +44,17 @@ describe("the log of a server", () => {
     expect(text().match(/redacted/g)!.length).toBeGreaterThanOrEqual(7);
   });
 
+  it.each(["eyJ", "msb_eyJ-", "msb_", "Bearer ", "://", "a@"])(
+    "is not held up by a text of many %s",
+    (part) => {
+      const { log, text } = logTo("json");
+      const start = performance.now();
+      log.info(part.repeat(1_000_000 / part.length));
+      expect(performance.now() - start).toBeLessThan(5_000);
+      expect(text().length).toBeGreaterThan(0);
+    },
+  );
+
   it("shows the stack of an error that nobody foresaw, and only of that", () => {
     const { log, text } = logTo("lines");
     log.error({ err: new TypeError("oops") }, "Failed");
