@@ -11,6 +11,9 @@ import { isRunning } from "../../helpers/processes.js";
 import { runInTerminal, runProgram } from "../../helpers/run-program.js";
 import { tempDir } from "../../helpers/temp-dir.js";
 
+/** What a start says that takes a while, as on a busy machine. */
+const STILL_STARTING = /^The server is still starting; its log is .*\n/;
+
 /** A folder of its own, and the program that serves there; whatever it leaves running is killed after the test. */
 async function machine(mode = "", variables: Record<string, string> = {}) {
   const home = await tempDir();
@@ -65,7 +68,7 @@ describe("a server in the background", () => {
     const { home, msb, running, events } = await machine();
     const start = await msb("start", "--detach", "--reset-key");
     const server = await running();
-    expect(start).toMatchObject({ exitCode: 0, stderr: "" });
+    expect([start.exitCode, start.stderr.replace(STILL_STARTING, "")]).toEqual([0, ""]);
     expect(start.stdout).toBe(
       `Server listening on ${server.address}\nURL: ${server.url}\nProcess: ${server.pid}\n` +
         `Log: ${join(home, "server.log")}\n`,
@@ -113,7 +116,9 @@ describe("a server in the background", () => {
   it("that fails says why with the code of the cause", async () => {
     const { msb, paths } = await machine("fails");
     const { exitCode, stdout, stderr } = await msb("start", "-d");
-    expect(stderr).toBe("msb-ts: No microVM can run here. (MSB_ERR_KVM_UNAVAILABLE)\n");
+    expect(stderr.replace(STILL_STARTING, "")).toBe(
+      "msb-ts: No microVM can run here. (MSB_ERR_KVM_UNAVAILABLE)\n",
+    );
     expect([exitCode, stdout]).toEqual([69, ""]);
     expect(await findServer(paths)).toEqual({ state: "none" });
   });
