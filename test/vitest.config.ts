@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+/** How long `expect.poll` waits for what will happen: a busy machine is no failure. */
+const expectOpts = { poll: { timeout: 30_000 } };
+
 // One project per kind of test; each has its own clock. `vm` boots real microVMs, one file at a time.
 export default defineConfig({
   test: {
@@ -10,6 +13,7 @@ export default defineConfig({
           root: "test",
           include: ["unit/**/*.test.ts", "fuzz/**/*.test.ts"],
           testTimeout: 120_000,
+          expect: expectOpts,
         },
       },
       {
@@ -18,6 +22,7 @@ export default defineConfig({
           root: "test",
           include: ["integration/**/*.test.ts", "native/**/*.test.ts"],
           testTimeout: 120_000,
+          expect: expectOpts,
           hookTimeout: 120_000,
         },
       },
@@ -29,6 +34,7 @@ export default defineConfig({
           pool: "forks",
           poolOptions: { forks: { singleFork: true } },
           testTimeout: 180_000,
+          expect: expectOpts,
           hookTimeout: 180_000,
         },
       },

@@ -10,7 +10,11 @@ export const RunBody = Closed({
   code: Type.String(),
   timeoutMs: Type.Optional(Milliseconds("0, the default, for none")),
   contextId: Type.Optional(
-    Type.String({ minLength: 1, description: "Default is the language's own context" }),
+    Type.String({
+      minLength: 1,
+      maxLength: 256,
+      description: "Default is the language's own context",
+    }),
   ),
   interruptOnDisconnect: Type.Optional(
     Type.Boolean({ description: "Default true: code whose client is gone is interrupted" }),

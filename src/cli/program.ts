@@ -2,16 +2,18 @@
 import { bindCommands, CliCommand } from "./command.js";
 import { helpCommand } from "./commands/help.js";
 import { imageCommand } from "./commands/image/index.js";
+import { SERVER_VARIABLES } from "./commands/server/start-options.js";
 import { serverCommand } from "./commands/server/index.js";
 import type { CliContext } from "./context.js";
 import { packageVersion } from "./version.js";
 
-export const ENVIRONMENT = [
+export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["MSB_HOME", "where images, disks and settings are kept (~/.msb-ts)"],
   ["MSB_DEBUG=1", "print the stack of an error"],
   ["CI", "when set: plain lines instead of progress bars, no questions"],
   ["TERM=dumb", "plain lines instead of progress bars"],
-] as const;
+  ...SERVER_VARIABLES,
+];
 
 export function buildProgram(ctx: CliContext): CliCommand {
   const program = new CliCommand("msb-ts")
@@ -29,5 +31,6 @@ export function buildProgram(ctx: CliContext): CliCommand {
 }
 
 function environmentText(): string {
-  return ENVIRONMENT.map(([name, meaning]) => `  ${name.padEnd(14)}${meaning}`).join("\n");
+  const width = Math.max(...ENVIRONMENT.map(([name]) => name.length)) + 2;
+  return ENVIRONMENT.map(([name, meaning]) => `  ${name.padEnd(width)}${meaning}`).join("\n");
 }

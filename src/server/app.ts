@@ -16,6 +16,7 @@ import { handleErrors, sendError } from "./plugins/errors.js";
 import { describeApi } from "./plugins/openapi.js";
 import { originGuard } from "./plugins/origin-guard.js";
 import { handleUnknownRoutes } from "./plugins/unknown-routes.js";
+import type { OriginRules } from "./origins.js";
 import { contextRoutes } from "./routes/contexts.js";
 import { imageRoutes } from "./routes/images.js";
 import { infoRoutes } from "./routes/info.js";
@@ -49,9 +50,9 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   await describeApi(app, deps.version);
   // Before CORS, which answers preflights; the key comes last, because preflights have none.
   const { allowedHosts, corsOrigins } = deps.config;
-  const isDevMode = deps.authenticator === null;
-  await app.register(originGuard, { allowedHosts, corsOrigins, isDevMode });
-  await allowOrigins(app, deps);
+  const rules: OriginRules = { allowedHosts, corsOrigins, isDevMode: deps.authenticator === null };
+  await app.register(originGuard, rules);
+  await allowOrigins(app, rules);
   await app.register(authPlugin, { authenticator: deps.authenticator });
 
   rpcRoute(app, context);

@@ -1,13 +1,12 @@
 /** The server's application on sandboxes and images in memory. */
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
-import pino from "pino";
 import { onTestFinished } from "vitest";
 import { MsbError } from "../../src/errors.js";
 import { buildApp } from "../../src/server/app.js";
 import type { Authenticator, Principal } from "../../src/server/auth/authenticator.js";
 import type { AppDeps, ServerConfig } from "../../src/server/deps.js";
-import { loggerOptions } from "../../src/server/logging.js";
+import { openServerLog } from "../../src/server/process/server-log.js";
 import { FakeImages } from "./fake-images.js";
 import { FakeSandboxes } from "./fake-sandboxes.js";
 
@@ -43,7 +42,6 @@ export async function testApp(opts: TestAppOpts = {}): Promise<TestApp> {
   const images = new FakeImages();
   const log: string[] = [];
   const { config, ...deps } = opts;
-  const authenticator = deps.authenticator ?? null;
   const app = await buildApp({
     sandboxes,
     images,
@@ -53,10 +51,14 @@ export async function testApp(opts: TestAppOpts = {}): Promise<TestApp> {
       isConfirmed: true,
       kernelVersion: "6.12.1",
     }),
-    logger: pino(loggerOptions("debug"), { write: (line: string) => log.push(line) }),
+    logger: openServerLog({
+      level: "debug",
+      format: "json",
+      target: { write: (line) => log.push(line) },
+    }),
     version: "1.2.3",
+    authenticator: null,
     ...deps,
-    authenticator,
     config: {
       maxBodyBytes: 16 * 1024 * 1024,
       maxOutputBytes: 64 * 1024 * 1024,
@@ -65,7 +67,6 @@ export async function testApp(opts: TestAppOpts = {}): Promise<TestApp> {
       ...config,
     },
   });
-  if (!app.hasRequestDecorator("principal")) addPrincipal(app, authenticator);
   onTestFinished(async () => {
     app.server.closeAllConnections();
     await app.close();
@@ -78,26 +79,6 @@ export async function listeningApp(opts: TestAppOpts = {}): Promise<TestApp & { 
   const test = await testApp(opts);
   await test.app.listen({ host: "127.0.0.1", port: 0 });
   return { ...test, port: (test.app.server.address() as AddressInfo).port };
-}
-
-/** Says who asks, for an application that has no plugin for it. */
-function addPrincipal(app: FastifyInstance, authenticator: Authenticator | null): void {
-  app.decorateRequest("principal", null as unknown as Principal);
-  app.addHook("onRequest", async (request) => {
-    if (authenticator === null) request.principal = { namespace: "*", keyId: null };
-    else if (request.routeOptions.config.public === true) {
-      request.principal = { namespace: "", keyId: null };
-    } else {
-      const { authorization, "proxy-authorization": proxyAuthorization } = request.headers;
-      request.principal = await authenticator.authenticate(
-        {
-          ...(authorization === undefined ? {} : { authorization }),
-          ...(proxyAuthorization === undefined ? {} : { proxyAuthorization }),
-        },
-        request.ip,
-      );
-    }
-  });
 }
 
 function refused(wireCode: number, message: string): MsbError {

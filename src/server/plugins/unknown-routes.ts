@@ -22,10 +22,12 @@ const BARE_PATHS = new Set(["/api/v1/rpc", "/api/v1/health", "/mcp"]);
  */
 export function handleUnknownRoutes(app: FastifyInstance): () => void {
   const known = new Map<string, Set<string>>();
-  app.addHook("onRoute", ({ url, method }) => {
+  const open = new Set<string>();
+  app.addHook("onRoute", ({ url, method, config }) => {
     const methods = known.get(url) ?? new Set();
     for (const one of [method].flat()) methods.add(one);
     known.set(url, methods);
+    if (config?.public === true) open.add(url);
   });
   app.setNotFoundHandler((request, reply) => {
     if (isBare(request)) return reply.code(404).send();
@@ -36,7 +38,7 @@ export function handleUnknownRoutes(app: FastifyInstance): () => void {
       if (url === "*") continue;
       const allowed = METHODS.filter((method) => own.has(method) || covered(known, url, method));
       const missing = METHODS.filter((method) => !allowed.includes(method));
-      refuseMethods(app, url, { missing, allow: allowed.join(", ") });
+      refuseMethods(app, url, { missing, allow: allowed.join(", "), isPublic: open.has(url) });
     }
   };
 }
@@ -44,12 +46,13 @@ export function handleUnknownRoutes(app: FastifyInstance): () => void {
 function refuseMethods(
   app: FastifyInstance,
   url: string,
-  { missing, allow }: { missing: HTTPMethods[]; allow: string },
+  { missing, allow, isPublic }: { missing: HTTPMethods[]; allow: string; isPublic: boolean },
 ): void {
   app.route({
     method: missing,
     url,
     schema: { hide: true },
+    config: { public: isPublic },
     // Before the body is read, whatever it is.
     onRequest: async (request, reply) => {
       reply.header("allow", allow);

@@ -21,41 +21,48 @@ export interface ReadLogOpts {
 /** Lines without their ends; none when there is no log. Throws MSB_ERR_HOME_UNUSABLE. */
 export async function* readLog(opts: ReadLogOpts): AsyncGenerator<string, void, undefined> {
   const changes = opts.follow ? new Changes(opts.path(0), opts.signal) : undefined;
-  let file: FileHandle | undefined;
+  let log: OpenLog | undefined;
   try {
-    file = await openLog(opts.path(0));
-    let reader = new LineReader();
-    const last = file === undefined ? [] : await lastLines(file, reader, opts.lines);
+    log = await openLog(opts.path(0));
+    const last = log === undefined ? [] : await lastLines(log, opts.lines);
     yield* (await olderLines(opts, opts.lines - last.length)).concat(last);
     if (changes === undefined) return;
     while (await changes.next()) {
       for (;;) {
-        if (file !== undefined) yield* reader.linesOf(file);
-        const next = await openNext(file, opts.path(0));
+        if (log !== undefined) yield* log.lines();
+        const next = await openNext(log, opts.path);
         if (next === undefined) break;
         // What came between the last look and the rotation.
-        if (file !== undefined) yield* reader.linesOf(file);
-        await file?.close();
-        [file, reader] = [next, new LineReader()];
+        if (log !== undefined) yield* log.lines();
+        await log?.close();
+        log = next;
       }
     }
   } finally {
     changes?.close();
-    await file?.close();
+    await log?.close();
   }
 }
 
-/** Lines of a file that grows, from the reader's position on. */
-class LineReader {
-  position = 0;
+/** A generation of the log, which may grow and change its name meanwhile. */
+class OpenLog {
+  #position = 0;
   #rest = Buffer.alloc(0);
 
-  async *linesOf(file: FileHandle): AsyncGenerator<string, void, undefined> {
+  constructor(
+    private readonly file: FileHandle,
+    /** Names it in errors. */
+    private readonly path: string,
+    private readonly inode: number,
+  ) {}
+
+  /** Those that came since the last call, each whole. */
+  async *lines(): AsyncGenerator<string, void, undefined> {
     for (;;) {
       const buffer = Buffer.alloc(CHUNK_BYTES);
-      const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, this.position);
+      const bytesRead = await this.#read(buffer);
       if (bytesRead === 0) return;
-      this.position += bytesRead;
+      this.#position += bytesRead;
       let bytes = Buffer.concat([this.#rest, buffer.subarray(0, bytesRead)]);
       for (let end = bytes.indexOf(0x0a); end !== -1; end = bytes.indexOf(0x0a)) {
         yield bytes.subarray(0, end).toString();
@@ -68,16 +75,28 @@ class LineReader {
       }
     }
   }
+
+  async isAt(path: string): Promise<boolean> {
+    return (await inodeAt(path)) === this.inode;
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+
+  async #read(buffer: Buffer): Promise<number> {
+    try {
+      return (await this.file.read(buffer, 0, buffer.length, this.#position)).bytesRead;
+    } catch (error) {
+      throw fileError(error, this.path, "read");
+    }
+  }
 }
 
 /** Reads to the end; memory is bounded by the size of a generation. */
-async function lastLines(
-  file: FileHandle,
-  reader: LineReader,
-  count: number,
-): Promise<readonly string[]> {
+async function lastLines(log: OpenLog, count: number): Promise<readonly string[]> {
   let kept: string[] = [];
-  for await (const line of reader.linesOf(file)) {
+  for await (const line of log.lines()) {
     kept.push(line);
     if (kept.length > 2 * count + 1) kept = kept.slice(kept.length - count);
   }
@@ -87,34 +106,71 @@ async function lastLines(
 async function olderLines(opts: ReadLogOpts, count: number): Promise<readonly string[]> {
   let older: readonly string[] = [];
   for (let generation = 1; older.length < count; generation++) {
-    const file = await openLog(opts.path(generation));
-    if (file === undefined) break;
+    const log = await openLog(opts.path(generation));
+    if (log === undefined) break;
     try {
-      older = [...(await lastLines(file, new LineReader(), count - older.length)), ...older];
+      older = [...(await lastLines(log, count - older.length)), ...older];
     } finally {
-      await file.close();
+      await log.close();
     }
   }
   return older;
 }
 
-async function openLog(path: string): Promise<FileHandle | undefined> {
+/** undefined when there is none. */
+async function openLog(path: string): Promise<OpenLog | undefined> {
+  let file: FileHandle;
   try {
-    return await open(path, "r");
+    file = await open(path, "r");
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw fileError(error, path, "read");
   }
+  try {
+    return new OpenLog(file, path, (await file.stat()).ino);
+  } catch (error) {
+    await file.close();
+    throw fileError(error, path, "read");
+  }
 }
 
-/** The file that is now at `path`, if it is another one than `file`. */
+/** What was written after `log`; undefined while that is the newest. Several rotations may have been meanwhile. */
 async function openNext(
-  file: FileHandle | undefined,
-  path: string,
-): Promise<FileHandle | undefined> {
-  const there = await stat(path).catch(() => undefined);
-  if (there === undefined || there.ino === (await file?.stat())?.ino) return undefined;
-  return openLog(path);
+  log: OpenLog | undefined,
+  path: ReadLogOpts["path"],
+): Promise<OpenLog | undefined> {
+  if (log === undefined) return openLog(path(0));
+  for (;;) {
+    const generation = await generationOf(log, path);
+    if (generation === 0) return undefined;
+    const next = await openLog(path(generation - 1));
+    // Else a rotation came in between, and this is a newer one.
+    if (await isNext(log, generation, path)) return next;
+    await next?.close();
+  }
+}
+
+/** Where a log is now; for one that was rotated out, where it would be: behind the oldest. */
+async function generationOf(log: OpenLog, path: ReadLogOpts["path"]): Promise<number> {
+  let generation = 0;
+  while (!(await log.isAt(path(generation)))) {
+    if (generation > 0 && (await inodeAt(path(generation))) === undefined) return generation;
+    generation++;
+  }
+  return generation;
+}
+
+async function isNext(
+  log: OpenLog,
+  generation: number,
+  path: ReadLogOpts["path"],
+): Promise<boolean> {
+  const inode = await inodeAt(path(generation));
+  return inode === undefined || log.isAt(path(generation));
+}
+
+async function inodeAt(path: string): Promise<number | undefined> {
+  return (await stat(path).catch(() => undefined))?.ino;
 }
 
 /** Tells when something happened to a file or its name. What happens meanwhile is one change. */

@@ -141,7 +141,9 @@ async function listen(
   app: FastifyInstance,
   { host, port }: ServerSettings,
 ): Promise<{ address: string; url: string }> {
-  await app.listen({ host, port }).catch((error: unknown) => {
+  // Each address of the machine is logged once; that the server listens is said by whoever started it.
+  const listenTextResolver = (address: string): string => `Reachable at ${address}`;
+  await app.listen({ host, port, listenTextResolver }).catch((error: unknown) => {
     throw addressError(error, host, port);
   });
   const bound = app.server.address();

@@ -7,13 +7,6 @@ import { API, FAILURES } from "./common.js";
 
 const tags = ["server"];
 
-declare module "fastify" {
-  interface FastifyContextConfig {
-    /** Answers without a key. */
-    public?: boolean;
-  }
-}
-
 export function infoRoutes(app: App, context: ServerContext): void {
   const { sandboxes, hypervisor, config, version, metrics } = context;
 

@@ -30,6 +30,8 @@ export function sandboxRoutes(app: App, { sandboxes }: ServerContext): void {
     {
       schema: {
         summary: "Creates a sandbox and starts it; answers when it is ready",
+        description:
+          "Called off when its client goes away: a name that was made up would never be known.",
         tags,
         body: CreateSandboxBody,
         response: { 201: SandboxView, ...FAILURES },
@@ -83,18 +85,17 @@ export function sandboxRoutes(app: App, { sandboxes }: ServerContext): void {
     {
       schema: {
         summary: "Starts a sandbox with what is stored, or with a new specification",
-        description: "One that runs is left as it is.",
+        description:
+          "One that runs is left as it is. A start whose client goes away goes on; who asks again waits for it.",
         tags,
         params: SandboxParams,
         body: StartSandboxBody,
         response: { 200: SandboxView, ...FAILURES },
       },
     },
-    async (request, reply) => {
+    async (request) => {
       const spec = request.body ?? null;
-      const opts = { signal: clientGone(reply) };
-      const key = sandboxKey(request);
-      return (await sandboxes.start(key, spec && specOf(spec), opts)) as SandboxView;
+      return (await sandboxes.start(sandboxKey(request), spec && specOf(spec))) as SandboxView;
     },
   );
 

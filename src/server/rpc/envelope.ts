@@ -42,7 +42,7 @@ function checkNamespaceOfKey(principal: Principal, method: string, params: unkno
   if (typeof namespace !== "string") {
     throw new MsbError(
       "MSB_ERR_INVALID_ARGUMENT",
-      `Missing or invalid 'namespace' in params for method '${method}'`,
+      `Missing or invalid 'namespace' in params for method '${method.slice(0, 100)}'`,
     );
   }
   if (!mayUseNamespace(principal, namespace)) {

@@ -33,7 +33,7 @@ export function rpcRoute(app: App, context: ServerContext): void {
       const { method, params, id } = readEnvelope(bodyOf(request), request.principal);
       const run = RPC_METHODS.get(method);
       if (run === undefined) {
-        throw new JsonRpcError(METHOD_NOT_FOUND, id, `Method not found: ${method}`);
+        throw new JsonRpcError(METHOD_NOT_FOUND, id, `Method not found: ${method.slice(0, 100)}`);
       }
       if (isObject(params)) logSandbox(request, params["namespace"], params["sandbox"]);
       const result = await run(context, { params, signal: clientGone(reply) });

@@ -37,14 +37,17 @@ export async function sendStream(
   source: AsyncIterable<StreamRecord>,
   opts: SendStreamOpts,
 ): Promise<FastifyReply> {
-  const { format, onAbandoned } = opts;
-  const stop = new LinkedAbort(opts.gone, opts.closing);
-  const records = watchedIterator(await started(source, opts.firstRecordMs ?? FIRST_RECORD_MS), {
+  const { format, onAbandoned, gone, closing } = opts;
+  // Its source is not begun: nobody would read it, and one without an end would never be let go.
+  if (reply.request.method === "HEAD") return withHeaders(reply, format).send("");
+  const first = await started(source, opts.firstRecordMs ?? FIRST_RECORD_MS);
+  const stop = new LinkedAbort(gone, closing);
+  const records = watchedIterator(first, {
     idleMs: HEARTBEAT_MS,
     signal: stop.signal,
     ...(onAbandoned === undefined ? {} : { onAbandoned }),
   });
-  if (opts.gone.aborted) {
+  if (gone.aborted) {
     // Reading it lets go of the source, which nothing else would do now.
     await records.next();
     stop[Symbol.dispose]();
@@ -53,14 +56,17 @@ export async function sendStream(
   const body = Readable.from(texts(records, reply, format, stop), { objectMode: false });
   // Destroyed by a client that went away; that is no error of the server.
   body.on("error", () => {});
-  reply
+  withHeaders(reply, format).send(body);
+  reply.raw.flushHeaders();
+  return reply;
+}
+
+function withHeaders(reply: FastifyReply, format: StreamFormat): FastifyReply {
+  return reply
     .code(200)
     .header("content-type", contentType(format))
     .header("cache-control", "no-store")
     .header("x-accel-buffering", "no");
-  reply.send(body);
-  reply.raw.flushHeaders();
-  return reply;
 }
 
 /** The source from its first record on; waits for that a moment, for the error that may come instead. */

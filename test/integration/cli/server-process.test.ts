@@ -11,6 +11,9 @@ import { isRunning } from "../../helpers/processes.js";
 import { runInTerminal, runProgram } from "../../helpers/run-program.js";
 import { tempDir } from "../../helpers/temp-dir.js";
 
+/** What a start says that takes a while, as on a busy machine. */
+const STILL_STARTING = /^The server is still starting; its log is .*\n/;
+
 /** A folder of its own, and the program that serves there; whatever it leaves running is killed after the test. */
 async function machine(mode = "", variables: Record<string, string> = {}) {
   const home = await tempDir();
@@ -53,7 +56,7 @@ async function machine(mode = "", variables: Record<string, string> = {}) {
     child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.resume();
     const ready = async () => {
-      await expect.poll(() => stdout, { timeout: 30_000 }).toContain("listening on");
+      await expect.poll(() => stdout).toContain("listening on");
     };
     return { child, exited, ready, stdout: () => stdout };
   };
@@ -65,7 +68,7 @@ describe("a server in the background", () => {
     const { home, msb, running, events } = await machine();
     const start = await msb("start", "--detach", "--reset-key");
     const server = await running();
-    expect(start).toMatchObject({ exitCode: 0, stderr: "" });
+    expect([start.exitCode, start.stderr.replace(STILL_STARTING, "")]).toEqual([0, ""]);
     expect(start.stdout).toBe(
       `Server listening on ${server.address}\nURL: ${server.url}\nProcess: ${server.pid}\n` +
         `Log: ${join(home, "server.log")}\n`,
@@ -113,7 +116,9 @@ describe("a server in the background", () => {
   it("that fails says why with the code of the cause", async () => {
     const { msb, paths } = await machine("fails");
     const { exitCode, stdout, stderr } = await msb("start", "-d");
-    expect(stderr).toBe("msb-ts: No microVM can run here. (MSB_ERR_KVM_UNAVAILABLE)\n");
+    expect(stderr.replace(STILL_STARTING, "")).toBe(
+      "msb-ts: No microVM can run here. (MSB_ERR_KVM_UNAVAILABLE)\n",
+    );
     expect([exitCode, stdout]).toEqual([69, ""]);
     expect(await findServer(paths)).toEqual({ state: "none" });
   });
@@ -136,10 +141,10 @@ describe("a server in the background", () => {
         env: { ...process.env, ...env },
         stdio: "ignore",
       });
-      await expect.poll(events, { timeout: 30_000 }).toHaveLength(1);
+      await expect.poll(events).toHaveLength(1);
       child.kill(signal);
       await once(child, "exit");
-      await expect.poll(() => findServer(paths), { timeout: 30_000 }).toEqual({ state: "none" });
+      await expect.poll(() => findServer(paths)).toEqual({ state: "none" });
       expect(await events()).toContain("launch undone");
     },
   );
@@ -274,7 +279,7 @@ describe("a server in the foreground", () => {
   it("that is stopped while it starts undoes its start", async () => {
     const { serve, events, paths } = await machine("slow-start");
     const server = serve();
-    await expect.poll(events, { timeout: 30_000 }).toHaveLength(1);
+    await expect.poll(events).toHaveLength(1);
     server.child.kill("SIGTERM");
     expect(await server.exited).toEqual([143, null]);
     expect(await events()).toEqual(["launch reset=false driver=auto", "launch undone"]);

@@ -8,6 +8,9 @@ import { isRunning } from "../../helpers/processes.js";
 import { runInTerminal, runProgram } from "../../helpers/run-program.js";
 import { tempDir } from "../../helpers/temp-dir.js";
 
+/** What a start says that takes a while, as on a busy machine. */
+const STILL_STARTING = /^The server is still starting; its log is .*\n/;
+
 /** An MSB_HOME of its own with the runtime of the tests, and the real program there. */
 async function machine() {
   const home = await tempDir();
@@ -30,7 +33,8 @@ async function machine() {
 describe("the real server", () => {
   it("serves in the background who has a key, until it is stopped", async () => {
     const { home, msb, running } = await machine();
-    expect(await msb("start", "--detach")).toMatchObject({ exitCode: 0, stderr: "" });
+    const start = await msb("start", "--detach");
+    expect([start.exitCode, start.stderr.replace(STILL_STARTING, "")]).toEqual([0, ""]);
     const { url, pid, logFile } = await running();
     expect(logFile).toBe(join(home, "server.log"));
     const health = await fetch(`${url}/api/v1/health`);

@@ -3,6 +3,8 @@ import { rawClient, rawRequest } from "../../helpers/raw-client.js";
 import { listeningApp } from "../../helpers/test-app.js";
 
 const HEALTH = rawRequest("GET", "/api/v1/health");
+/** Timeouts are looked at every 5 s, and after 6 s Node's own default would have closed an idle connection. */
+const PAUSE_MS = 7_000;
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe("clients that are slow on purpose", () => {
@@ -30,31 +32,27 @@ describe("clients that are slow on purpose", () => {
     expect(await (await rawClient(port, HEALTH)).until("healthy")).toContain("200 OK");
   });
 
-  it("may wait for an answer longer than they may take for a request", async () => {
+  it("may wait for answers, and pause between requests, longer than they may take to send one", async () => {
     const { app, port, sandboxes } = await listeningApp();
+    expect(app.server.keepAliveTimeout).toBe(75_000);
     app.server.headersTimeout = 500;
     app.server.requestTimeout = 1_000;
     sandboxes.add("default", "n1");
-    sandboxes.before.runCommand = () => wait(7_000);
+    const pause = wait(PAUSE_MS);
+    sandboxes.before.runCommand = () => pause;
     const params = { namespace: "default", sandbox: "n1", command: "sleep" };
     const body = JSON.stringify({ jsonrpc: "2.0", method: "sandbox.command.run", params, id: "1" });
-    const client = await rawClient(port, rawRequest("POST", "/api/v1/rpc", { body }));
-    expect(await client.until('"exit_code":0')).toContain("200 OK");
+    const waiting = await rawClient(port, rawRequest("POST", "/api/v1/rpc", { body }));
+    const idle = await rawClient(port, HEALTH);
+    await idle.until("healthy");
+    await pause;
+    expect(await waiting.until('"exit_code":0')).toContain("200 OK");
+    idle.socket.write(HEALTH);
+    expect(await idle.until(/healthy[\s\S]*healthy/)).not.toMatch(/connection: close/i);
   });
 });
 
 describe("a connection that is kept", () => {
-  it("is there for the next request after a pause", async () => {
-    const { app, port } = await listeningApp();
-    expect(app.server.keepAliveTimeout).toBe(75_000);
-    const client = await rawClient(port, HEALTH);
-    await client.until("healthy");
-    // With Node's own default it would be closed by now.
-    await wait(7_000);
-    client.socket.write(HEALTH);
-    expect(await client.until(/healthy[\s\S]*healthy/)).not.toMatch(/connection: close/i);
-  });
-
   it("carries several requests that were sent at once", async () => {
     const { port } = await listeningApp();
     const client = await rawClient(port, HEALTH.repeat(20));
@@ -70,8 +68,9 @@ describe("a connection that is kept", () => {
     const busy = await rawClient(port, rawRequest("POST", "/api/v1/sandboxes/default/n1/stop"));
     await expect.poll(() => sandboxes.calls.length).toBe(1);
     const closing = app.close();
-    await wait(50);
+    await expect.poll(() => app.server.listening).toBe(false);
     busy.socket.write(HEALTH);
+    await wait(50);
     finish();
     await closing;
     const answers = await busy.closed;

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { type CliCommand, commandPath } from "../../../src/cli/command.js";
 import { cli, testContext } from "../../helpers/cli.js";
 import { buildProgram } from "../../../src/cli/program.js";
+import { serverConfig } from "../../../src/config.js";
 
 const commands = allOf(buildProgram(testContext().ctx)) as CliCommand[];
 const leaves = commands.filter((command) => command.commands.length === 0);
@@ -44,6 +45,23 @@ describe("every command", () => {
       expect(command.summary()).toMatch(/^[a-z].*[^.]$/);
     },
   );
+});
+
+describe("the help of the program", () => {
+  it("has every variable that a server reads", async () => {
+    const asked = new Set<string>();
+    const env = new Proxy<Record<string, string>>(
+      {},
+      { get: (_env, name) => void asked.add(String(name)) },
+    );
+    serverConfig({}, env);
+    const { stdout } = await cli(["--help"]);
+    // These are for hosts that are tried out, not for everybody.
+    const hidden = ["MSB_QEMU_ACCELERATOR", "MSB_SIGN_OF_LIFE_MS"];
+    const shown = [...asked].filter((name) => !hidden.includes(name));
+    expect(shown.length).toBeGreaterThan(15);
+    for (const name of shown) expect(stdout).toMatch(new RegExp(`^  ${name} {2,}\\S`, "m"));
+  });
 });
 
 describe("the version", () => {

@@ -46,15 +46,6 @@ describe("addresses and methods that are not known", () => {
     expect([answer.statusCode, answer.body]).toEqual([405, ""]);
     expect(answer.headers["allow"]).toBe("GET, HEAD");
   });
-
-  it("are not told to who has no key", async () => {
-    const { app } = await testApp({ authenticator: NAMESPACE_KEYS });
-    for (const url of ["/api/v1/nope", "/api/v1/rpc"]) {
-      const answer = await app.inject({ method: "PUT", url });
-      expect(answer.statusCode).toBe(401);
-      expect(answer.headers["www-authenticate"]).toBe("Bearer");
-    }
-  });
 });
 
 describe("pages of other origins", () => {

@@ -1,9 +1,10 @@
 /** `msb-ts server logs`. */
+import { once } from "node:events";
 import { InvalidArgumentError, Option } from "commander";
 import { MsbError } from "../../../errors.js";
 import type { MsbPaths } from "../../../paths.js";
 import { CliCommand } from "../../command.js";
-import { type CliContext } from "../../context.js";
+import type { CliContext } from "../../context.js";
 import { printLine } from "../../output.js";
 import { homePaths, type HomeOpts, pathOption } from "./options.js";
 
@@ -61,11 +62,9 @@ async function logs(ctx: CliContext, opts: LogsOpts): Promise<void> {
   }
 }
 
+/** Or the command is being stopped. */
 async function drained(ctx: CliContext): Promise<void> {
-  await new Promise<void>((resolve) => {
-    ctx.stdout.once("drain", resolve);
-    ctx.signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+  await once(ctx.stdout, "drain", { signal: ctx.signal }).catch(() => {});
 }
 
 /** Throws MSB_ERR_INVALID_STATE when the log is elsewhere, MSB_ERR_FILE_NOT_FOUND when there is none. */

@@ -17,11 +17,13 @@ export const pathOption = (): Option =>
     "where the server keeps everything, in place of MSB_HOME",
   ).argParser((value: string) => resolve(value));
 
+export const KEY_FILE_MEANING =
+  "the key that access keys are signed with, in place of the one in MSB_HOME";
+
 export const keyFileOption = (): Option =>
-  new Option(
-    "--key-file <file>",
-    "the key that access keys are signed with, in place of the one in MSB_HOME (MSB_KEY_FILE)",
-  ).argParser((value: string) => resolve(value));
+  new Option("--key-file <file>", `${KEY_FILE_MEANING} (MSB_KEY_FILE)`).argParser((value: string) =>
+    resolve(value),
+  );
 
 export function homePaths(ctx: CliContext, opts: HomeOpts): MsbPaths {
   return msbPaths(opts.path ?? (ctx.env["MSB_HOME"] || undefined));

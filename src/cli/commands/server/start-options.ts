@@ -11,7 +11,7 @@ import {
 } from "../../../config.js";
 import type { CliCommand } from "../../command.js";
 import { collect, given } from "../image/options.js";
-import { type HomeOpts, keyFileOption, pathOption } from "./options.js";
+import { type HomeOpts, KEY_FILE_MEANING, keyFileOption, pathOption } from "./options.js";
 
 export interface StartOpts extends HomeOpts {
   readonly host?: string;
@@ -41,69 +41,158 @@ export interface StartOpts extends HomeOpts {
   readonly asDaemon?: true;
 }
 
-const choice = (flags: string, text: string, choices: readonly string[]): Option =>
-  new Option(flags, text).choices(choices);
+/** What has an option and a variable. */
+interface Setting {
+  readonly flags: string;
+  readonly variable: string;
+  readonly meaning: string;
+  /** As help shows it; none: it is off, or there are none. */
+  readonly fallback?: string;
+  readonly choices?: readonly string[];
+  /** The option may be repeated; the variable has commas. */
+  readonly isList?: true;
+}
 
-const list = (flags: string, text: string): Option => new Option(flags, text).argParser(collect);
+const SETTINGS: readonly Setting[] = [
+  {
+    flags: "--host <ip>",
+    variable: "MSB_HOST",
+    meaning: "listen on this address",
+    fallback: "127.0.0.1",
+  },
+  {
+    flags: "--port <number>",
+    variable: "MSB_PORT",
+    meaning: "listen on this port, 0 for any that is free",
+    fallback: "5555",
+  },
+  { flags: "--dev", variable: "MSB_DEV", meaning: "development mode: ask nobody for a key" },
+  {
+    flags: "--hypervisor <name>",
+    variable: "MSB_HYPERVISOR",
+    meaning: "what runs the microVMs",
+    fallback: "auto",
+    choices: HYPERVISOR_CHOICES,
+  },
+  {
+    flags: "--shutdown <what>",
+    variable: "MSB_SHUTDOWN",
+    meaning: "at its end sandboxes stop too, or wait for the next server",
+    fallback: "stop",
+    choices: SHUTDOWN_CHOICES,
+  },
+  {
+    flags: "--allow-host <host>",
+    variable: "MSB_ALLOWED_HOSTS",
+    meaning: "also a name of this server",
+    isList: true,
+  },
+  {
+    flags: "--cors-origin <origin>",
+    variable: "MSB_CORS_ORIGINS",
+    meaning: "let web pages from there call; * for all",
+    isList: true,
+  },
+  {
+    flags: "--max-sandboxes <n>",
+    variable: "MSB_MAX_SANDBOXES",
+    meaning: "sandboxes that run at the same time",
+    fallback: "64",
+  },
+  {
+    flags: "--memory-budget-mib <n>",
+    variable: "MSB_MEMORY_BUDGET_MIB",
+    meaning: "memory of all running sandboxes",
+    fallback: "80 % of this machine's",
+  },
+  {
+    flags: "--vcpu-budget <n>",
+    variable: "MSB_VCPU_BUDGET",
+    meaning: "virtual CPUs of all running sandboxes",
+    fallback: "8 for each core",
+  },
+  {
+    flags: "--max-concurrent-boots <n>",
+    variable: "MSB_MAX_CONCURRENT_BOOTS",
+    meaning: "sandboxes that start at the same time",
+    fallback: "one for each core, 2 at least",
+  },
+  {
+    flags: "--max-body-mib <n>",
+    variable: "MSB_MAX_BODY_MIB",
+    meaning: "largest body of one request",
+    fallback: "16",
+  },
+  {
+    flags: "--max-output-mib <n>",
+    variable: "MSB_MAX_OUTPUT_MIB",
+    meaning: "largest output of one command or run",
+    fallback: "32",
+  },
+  {
+    flags: "--idle-timeout-ms <ms>",
+    variable: "MSB_IDLE_TIMEOUT_MS",
+    meaning: "stop a sandbox that nobody has used for so long; 0 for never",
+    fallback: "0",
+  },
+  {
+    flags: "--max-lifetime-ms <ms>",
+    variable: "MSB_MAX_LIFETIME_MS",
+    meaning: "stop a sandbox so long after its start; 0 for never",
+    fallback: "0",
+  },
+  {
+    flags: "--boot-timeout-ms <ms>",
+    variable: "MSB_BOOT_TIMEOUT_MS",
+    meaning: "give up on a microVM that is not ready by then",
+    fallback: "60000",
+  },
+  {
+    flags: "--lease-ms <ms>",
+    variable: "MSB_LEASE_MS",
+    meaning: "how long sandboxes wait for a new server when theirs was killed",
+    fallback: "600000",
+  },
+  {
+    flags: "--log-level <level>",
+    variable: "MSB_LOG_LEVEL",
+    meaning: "what is logged",
+    fallback: "info",
+    choices: LOG_LEVELS,
+  },
+];
+
+/** Names and meanings, for the help of the whole program. */
+export const SERVER_VARIABLES: readonly (readonly [string, string])[] = [
+  ...SETTINGS.map(({ variable, meaning, fallback, isList }): [string, string] => [
+    variable,
+    meaning +
+      (isList ? ", separated by commas" : "") +
+      (fallback === undefined ? "" : ` (${fallback})`),
+  ]),
+  ["MSB_KEY_FILE", KEY_FILE_MEANING],
+];
 
 export function addStartOptions(command: CliCommand): CliCommand {
   return [
-    new Option("--host <ip>", "listen on this address (MSB_HOST; 127.0.0.1)"),
-    new Option("--port <number>", "listen on this port, 0 for any that is free (MSB_PORT; 5555)"),
     new Option("-d, --detach", "serve in the background; the log goes to MSB_HOME/server.log"),
-    new Option("--dev", "development mode: ask nobody for a key (MSB_DEV)"),
+    ...SETTINGS.map(settingOption),
     pathOption(),
     keyFileOption(),
     new Option("-k, --key <key>", "refused: other users can see it; use --key-file"),
     new Option("-r, --reset-key", "make a new key first: access keys issued before are void"),
-    choice(
-      "--hypervisor <name>",
-      "what runs the microVMs (MSB_HYPERVISOR; auto)",
-      HYPERVISOR_CHOICES,
-    ),
-    choice(
-      "--shutdown <what>",
-      "what becomes of sandboxes when the server is stopped: they stop with it, or wait for the next one " +
-        "(MSB_SHUTDOWN; stop)",
-      SHUTDOWN_CHOICES,
-    ),
-    list("--allow-host <host>", "also a name of this server; may be repeated (MSB_ALLOWED_HOSTS)"),
-    list(
-      "--cors-origin <origin>",
-      "let web pages from there call; may be repeated, * for all (MSB_CORS_ORIGINS)",
-    ),
-    new Option("--max-sandboxes <n>", "that run at the same time (MSB_MAX_SANDBOXES; 64)"),
-    new Option(
-      "--memory-budget-mib <n>",
-      "of all running sandboxes (MSB_MEMORY_BUDGET_MIB; 80 % of this machine's)",
-    ),
-    new Option("--vcpu-budget <n>", "of all running sandboxes (MSB_VCPU_BUDGET; 8 for each core)"),
-    new Option(
-      "--max-concurrent-boots <n>",
-      "sandboxes that start at the same time (MSB_MAX_CONCURRENT_BOOTS; one for each core)",
-    ),
-    new Option("--max-body-mib <n>", "of one request (MSB_MAX_BODY_MIB; 16)"),
-    new Option("--max-output-mib <n>", "of one command or run (MSB_MAX_OUTPUT_MIB; 32)"),
-    new Option(
-      "--idle-timeout-ms <ms>",
-      "stop a sandbox that nobody has used for so long; 0 for never (MSB_IDLE_TIMEOUT_MS; 0)",
-    ),
-    new Option(
-      "--max-lifetime-ms <ms>",
-      "stop a sandbox so long after its start; 0 for never (MSB_MAX_LIFETIME_MS; 0)",
-    ),
-    new Option(
-      "--boot-timeout-ms <ms>",
-      "give up on a microVM that is not ready by then (MSB_BOOT_TIMEOUT_MS; 60000)",
-    ),
-    new Option(
-      "--lease-ms <ms>",
-      "how long sandboxes wait for a new server when theirs was killed (MSB_LEASE_MS; 600000)",
-    ),
-    choice("--log-level <level>", "what is logged (MSB_LOG_LEVEL; info)", LOG_LEVELS),
     new Option("--json-logs", "log in JSON also to a terminal"),
     new Option("--as-daemon").hideHelp(),
   ].reduce<CliCommand>((all, option) => all.addOption(option), command);
+}
+
+function settingOption(setting: Setting): Option {
+  const { flags, variable, meaning, fallback, choices, isList } = setting;
+  const repeated = isList ? "; may be repeated" : "";
+  const where = fallback === undefined ? variable : `${variable}; ${fallback}`;
+  const option = new Option(flags, `${meaning}${repeated} (${where})`);
+  if (isList) option.argParser(collect);
+  return choices === undefined ? option : option.choices(choices);
 }
 
 export function serverOptsOf(opts: StartOpts): ServerOpts {

@@ -44,6 +44,17 @@ describe("the log of a server", () => {
     expect(text().match(/redacted/g)!.length).toBeGreaterThanOrEqual(7);
   });
 
+  it.each(["eyJ", "msb_eyJ-", "msb_", "Bearer ", "://", "a@"])(
+    "is not held up by a text of many %s",
+    (part) => {
+      const { log, text } = logTo("json");
+      const start = performance.now();
+      log.info(part.repeat(1_000_000 / part.length));
+      expect(performance.now() - start).toBeLessThan(5_000);
+      expect(text().length).toBeGreaterThan(0);
+    },
+  );
+
   it("shows the stack of an error that nobody foresaw, and only of that", () => {
     const { log, text } = logTo("lines");
     log.error({ err: new TypeError("oops") }, "Failed");
@@ -162,5 +173,35 @@ describe("reading a log", () => {
     const end = lines.next();
     stop.abort();
     expect((await end).done).toBe(true);
+  });
+
+  it.each([
+    [2, "nothing", []],
+    [4, "what no file has any more", [14, 15, 16, 17]],
+  ])("follows after %i rotations at once and misses %s", async (rotations, _what, missed) => {
+    const dir = await tempDir();
+    const stop = new AbortController();
+    // Four lines go into a file: 10 to 13 into the first one.
+    const file = new RotatingFile({ path: path(dir), maxBytes: 4 * "line 10\n".length, files: 3 });
+    file.write("line 10\n");
+    const lines = readLog({ path: path(dir), lines: 10, follow: true, signal: stop.signal });
+    expect((await lines.next()).value).toBe("line 10");
+    const numbers = Array.from({ length: 4 * rotations }, (_, index) => 11 + index);
+    for (const number of numbers) file.write(`line ${number}\n`);
+    file.close();
+    for (const number of numbers.filter((one) => !missed.some((gone) => gone === one))) {
+      expect((await lines.next()).value).toBe(`line ${number}`);
+    }
+    stop.abort();
+    expect((await lines.next()).done).toBe(true);
+  });
+
+  it("that cannot be read is an error that names it", async () => {
+    const dir = await tempDir();
+    await mkdir(path(dir)(0));
+    await expect(all(readLog({ path: path(dir), lines: 1, signal: never }))).rejects.toMatchObject({
+      code: "MSB_ERR_HOME_UNUSABLE",
+      message: expect.stringContaining(path(dir)(0)),
+    });
   });
 });

@@ -129,19 +129,86 @@ describe("GET /api/v1/sandboxes", () => {
     expect(await names("?label=x=a=b&label=y=1")).toEqual(["b/n1"]);
   });
 
-  it("comes in pages that neither repeat nor leave out", async () => {
-    const page = async (query: string) =>
-      (await send("GET", `${URL}${query}`)).json<{
-        nextCursor: string | null;
-        sandboxes: object[];
-      }>();
-    const first = await page("?limit=2");
-    expect(first.sandboxes).toMatchObject([{ name: "n3" }, { name: "n1" }]);
-    test.sandboxes.stored.delete("b/n1");
-    test.sandboxes.add("a", "n0");
-    const second = await page(`?limit=2&cursor=${first.nextCursor}`);
-    expect(second).toMatchObject({ sandboxes: [{ name: "n2" }], nextCursor: null });
-    expect(second.sandboxes).toHaveLength(1);
+  describe("comes in pages", () => {
+    interface Page {
+      readonly nextCursor: string | null;
+      readonly sandboxes: readonly { readonly namespace: string; readonly name: string }[];
+    }
+
+    /** All pages of `limit`, one after the other; `between` is called after each but the last. */
+    async function pages(
+      query: string,
+      { limit, between, key }: { limit: number; between?: (page: number) => void; key?: string },
+    ): Promise<string[][]> {
+      const all: string[][] = [];
+      let cursor = "";
+      for (;;) {
+        const answer = await send("GET", `${URL}?limit=${limit}${query}${cursor}`, undefined, key);
+        const { sandboxes, nextCursor } = answer.json<Page>();
+        all.push(sandboxes.map(({ namespace, name }) => `${namespace}/${name}`));
+        if (nextCursor === null) return all;
+        between?.(all.length);
+        cursor = `&cursor=${encodeURIComponent(nextCursor)}`;
+      }
+    }
+
+    it("of the size that was asked for, the last one without a cursor", async () => {
+      expect(await pages("", { limit: 2 })).toEqual([["a/n3", "b/n1"], ["b/n2"]]);
+      expect(await pages("", { limit: 3 })).toEqual([["a/n3", "b/n1", "b/n2"]]);
+      expect(await pages("", { limit: 1 })).toEqual([["a/n3"], ["b/n1"], ["b/n2"]]);
+      expect(await pages("&namespace=none", { limit: 1 })).toEqual([[]]);
+    });
+
+    it("of what was filtered, and of the key's namespace", async () => {
+      expect(await pages("&label=x=a=b", { limit: 1 })).toEqual([["a/n3"], ["b/n1"]]);
+      expect(await pages("", { limit: 1, key: "b" })).toEqual([["b/n1"], ["b/n2"]]);
+    });
+
+    it("that go on behind a sandbox that was removed, and have no new one before it", async () => {
+      const between = (page: number): void => {
+        if (page !== 1) return;
+        test.sandboxes.stored.delete("b/n1");
+        test.sandboxes.add("a", "n0");
+        test.sandboxes.add("c", "n0");
+      };
+      expect(await pages("", { limit: 2, between })).toEqual([
+        ["a/n3", "b/n1"],
+        ["b/n2", "c/n0"],
+      ]);
+    });
+
+    it("that end when all that was left is removed", async () => {
+      const between = (): void => test.sandboxes.stored.clear();
+      expect(await pages("", { limit: 2, between })).toEqual([["a/n3", "b/n1"], []]);
+    });
+
+    it("that have what is there all the time once, whatever comes and goes", async () => {
+      test.sandboxes.stored.clear();
+      const two = (number: number): string => String(number).padStart(2, "0");
+      const lasting = Array.from({ length: 20 }, (_, index) => `ns/keep-${two(index)}`);
+      for (const name of lasting) test.sandboxes.add("ns", name.slice(3));
+      for (let index = 0; index < 20; index++) test.sandboxes.add("ns", `gone-${two(index)}`);
+      for (let index = 0; index < 20; index++) test.sandboxes.add("ns", `keep-${two(index)}-gone`);
+      const between = (page: number): void => {
+        for (const name of [`gone-${two(page)}`, `keep-${two(20 - page)}-gone`]) {
+          test.sandboxes.stored.delete(`ns/${name}`);
+        }
+        test.sandboxes.add("ns", `a-${two(page)}`);
+        test.sandboxes.add("ns", `keep-${two(page)}-new`);
+      };
+      for (const limit of [1, 3, 7]) {
+        const seen = (await pages("", { limit, between })).flat();
+        expect(seen).toEqual([...new Set(seen)]);
+        expect(seen.filter((name) => lasting.includes(name))).toEqual(lasting);
+      }
+    });
+
+    it("begun with a key of another namespace are no way into it", async () => {
+      const first = await send("GET", `${URL}?limit=1`);
+      const { nextCursor } = first.json<Page>();
+      const answer = await send("GET", `${URL}?cursor=${nextCursor}`, undefined, "a");
+      expect(answer.json()).toEqual({ sandboxes: [], nextCursor: null });
+    });
   });
 
   it.each([

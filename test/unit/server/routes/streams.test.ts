@@ -128,6 +128,14 @@ describe("logs", () => {
     expect((await get("?follow=true")).statusCode).toBe(404);
   });
 
+  it("are not followed for who asks for the headers alone", async () => {
+    const url = `${ONE}/logs?follow=true`;
+    const answer = await test.app.inject({ method: "HEAD", url });
+    expect([answer.statusCode, answer.body]).toEqual([200, ""]);
+    expect(answer.headers["content-type"]).toBe("text/event-stream; charset=utf-8");
+    expect(test.sandboxes.open).toBe(0);
+  });
+
   it("that are followed end when the server closes", async () => {
     const following = get("?follow=true&source=events").then(({ body }) => body);
     await expect.poll(() => test.sandboxes.open).toBe(1);
