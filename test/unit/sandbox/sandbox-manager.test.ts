@@ -115,6 +115,15 @@ describe("a start", () => {
     expect(JSON.parse(record)).toMatchObject({ state: "booting", vm: { id: info.vm?.id } });
   });
 
+  it("whose caller has gone before it begins leaves no sandbox", async () => {
+    const signal = AbortSignal.abort();
+    const aborted = { code: "MSB_ERR_ABORTED" };
+    await expect(manager.start(KEY, SPEC, { signal })).rejects.toMatchObject(aborted);
+    await expect(manager.create(KEY, SPEC, { signal })).rejects.toMatchObject(aborted);
+    expect(manager.list()).toEqual([]);
+    expect(bench.notices).toEqual([]);
+  });
+
   it("whose caller goes away is called off, and the next one works", async () => {
     const abort = new AbortController();
     bench.guests.beforeBoot = async () => abort.abort();
@@ -313,6 +322,22 @@ describe("stop, start and remove at the same time", () => {
     expect(small.status().used).toEqual(NOTHING_USED);
     expect(bench.guests.machines.size).toBe(0);
   });
+
+  it("that lets go lets nobody touch what is the next server's, also when it is told to stop then", async () => {
+    await manager.start(KEY, SPEC);
+    const { vm } = bench.guests.only();
+    await manager.close({ sandboxes: "detach" });
+    expect(vm.isReleased).toBe(true);
+    await manager.close({ sandboxes: "stop" });
+    const refused = { code: "MSB_ERR_SHUTTING_DOWN" };
+    await expect(manager.stop(KEY)).rejects.toMatchObject(refused);
+    await expect(manager.remove(KEY, { force: true })).rejects.toMatchObject(refused);
+    expect(vm.stops).toBe(0);
+    expect(await readFile(upperDisk(), "utf8")).toBe("disk 0");
+    const next = await bench.open();
+    await next.remove(KEY, { force: true });
+    expect(bench.guests.machines.size).toBe(0);
+  });
 });
 
 describe("the end of a VM that nobody asked for", () => {
@@ -445,6 +470,22 @@ describe("close", () => {
     expect(await booting).toMatchObject({ code: "MSB_ERR_SHUTTING_DOWN" });
     await expect(manager.start(KEY, null)).rejects.toMatchObject({ code: "MSB_ERR_SHUTTING_DOWN" });
     expect(manager.list().map(({ state }) => state)).toEqual(["stopped", "stopped"]);
+    expect(bench.guests.machines.size).toBe(0);
+  });
+
+  it("that lets go lets nobody touch what is the next server's, also when it is told to stop then", async () => {
+    await manager.start(KEY, SPEC);
+    const { vm } = bench.guests.only();
+    await manager.close({ sandboxes: "detach" });
+    expect(vm.isReleased).toBe(true);
+    await manager.close({ sandboxes: "stop" });
+    const refused = { code: "MSB_ERR_SHUTTING_DOWN" };
+    await expect(manager.stop(KEY)).rejects.toMatchObject(refused);
+    await expect(manager.remove(KEY, { force: true })).rejects.toMatchObject(refused);
+    expect(vm.stops).toBe(0);
+    expect(await readFile(upperDisk(), "utf8")).toBe("disk 0");
+    const next = await bench.open();
+    await next.remove(KEY, { force: true });
     expect(bench.guests.machines.size).toBe(0);
   });
 });
