@@ -17,6 +17,7 @@ export interface CollectedOutput {
 /** How an exec reaches its present connection; null while there is none. */
 export interface ExecOwner {
   connection(): Connection | null;
+  /** The guest has it no more. */
   forget(stream: number): void;
 }
 
@@ -137,19 +138,15 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     }
   }
 
-  /** Kills what still runs of it and frees it in the guest. Idempotent. */
+  /**
+   * Kills what still runs of it and frees it in the guest; without a connection, the next one does. Idempotent.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#owner.forget(this.stream);
     const connection = this.#owner.connection();
     this.abandon(new MsbError("MSB_ERR_EXEC_NOT_FOUND", "This command was closed."));
-    if (connection === null) return;
-    try {
-      await connection.request("exec.close", {}, { stream: this.stream });
-    } finally {
-      connection.removeStream(this.stream);
-    }
+    if (connection !== null) await this.#free(connection);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -161,8 +158,13 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     this.#pid = pid;
   }
 
-  /** Takes up the stream on a new connection (PROTOCOL.md, section 5, `exec.attach`). */
+  /**
+   * Takes up the stream on a new connection (PROTOCOL.md, section 5, `exec.attach`). What was closed without a
+   * connection is freed there.
+   */
   async attach(connection: Connection): Promise<void> {
+    // If that fails the others are taken up all the same.
+    if (this.#closed) return this.#free(connection).catch(() => {});
     this.#input.pause();
     const outputOffset = this.#output.rewind();
     connection.addStream(this.stream, this);
@@ -214,6 +216,17 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     if (this.#isControlClosed) return;
     this.#isControlClosed = true;
     for (const listener of this.#controlClosedListeners) listener();
+  }
+
+  async #free(connection: Connection): Promise<void> {
+    connection.addStream(this.stream, this);
+    try {
+      await connection.request("exec.close", {}, { stream: this.stream });
+    } finally {
+      connection.removeStream(this.stream);
+      // With the connection the request may have been lost.
+      if (connection.isOpen) this.#owner.forget(this.stream);
+    }
   }
 
   #connection(): Connection {
