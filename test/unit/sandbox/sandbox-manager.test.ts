@@ -108,11 +108,19 @@ describe("a start", () => {
 
   it("writes the VM's id down before there is a VM", async () => {
     let record = "";
+    let holds = 0;
     bench.guests.beforeBoot = async () => {
+      holds = bench.images.holds;
       record = await readFile(bench.paths.sandbox("default", "box").record, "utf8");
     };
     const info = await manager.start(KEY, SPEC);
-    expect(JSON.parse(record)).toMatchObject({ state: "booting", vm: { id: info.vm?.id } });
+    expect(JSON.parse(record)).toMatchObject({
+      state: "booting",
+      vm: { id: info.vm?.id },
+      disk: { digest: info.imageDigest },
+    });
+    // Until then the image was held by the start itself.
+    expect([holds, bench.images.holds]).toEqual([1, 0]);
   });
 
   it("whose caller has gone before it begins leaves no sandbox", async () => {
