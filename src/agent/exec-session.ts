@@ -6,6 +6,9 @@ import { Channel, type Frame, protocolError } from "./frame.js";
 import { type ExecExit, type ExecInfo, type GuestMessage, type PtySize } from "./messages.js";
 import { InboundFlow, OutboundFlow, type OutputChunk } from "./stream-flow.js";
 
+/** Each takes more than its bytes: a guest that writes single ones, to two streams in turn, must not fill memory. */
+const MAX_CHUNKS = 1_000_000;
+
 export interface CollectedOutput {
   readonly exit: ExecExit;
   readonly stdout: Buffer;
@@ -120,7 +123,7 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     const read = async (): Promise<ExecExit> => {
       for await (const chunk of this.#output) {
         total += chunk.data.length;
-        if (total > maxBytes) throw outputLimit(maxBytes);
+        if (total > maxBytes || chunks.length >= MAX_CHUNKS) throw outputLimit(maxBytes);
         // A copy, so that a small chunk does not keep the whole socket buffer it came in.
         chunks.push({ channel: chunk.channel, data: Buffer.from(chunk.data) });
       }
@@ -244,7 +247,7 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
 function outputLimit(maxBytes: number): MsbError {
   return new MsbError(
     "MSB_ERR_OUTPUT_LIMIT",
-    `The command wrote more than ${maxBytes} bytes and was killed. ` +
+    `The command wrote more than ${maxBytes} bytes, or ${MAX_CHUNKS} pieces, and was killed. ` +
       "Raise maxBytes, read output as a stream, or write to a file in the guest.",
     { details: { maxBytes } },
   );
