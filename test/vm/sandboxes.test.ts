@@ -12,7 +12,7 @@ import type { SandboxKey } from "../../src/sandbox/service.js";
 import { EMPTY_SETTINGS } from "../../src/settings.js";
 import { childrenOf, isRunning } from "../helpers/processes.js";
 import { ServerHome } from "../helpers/server-home.js";
-import { BUSYBOX_IMAGE } from "../helpers/server-images.js";
+import { BUSYBOX_IMAGE, PYTHON_IMAGE } from "../helpers/server-images.js";
 import { BOOT_TIMEOUT_MS, testDrivers } from "../helpers/vm-fixture.js";
 import { rowsOf } from "../helpers/wire.js";
 
@@ -66,6 +66,17 @@ describe.each(testDrivers)("a sandbox manager under %s", (driver) => {
     const request = { command: "sh", args: ["-c", script], timeoutMs: 60_000 };
     const { lines } = await manager.runCommand(key, request);
     return lines.map(({ text }) => text).join("\n");
+  };
+  const python = async (key: SandboxKey, code: string): Promise<string> => {
+    let stdout = "";
+    for await (const event of manager.runCode(key, {
+      language: "python",
+      code,
+      timeoutMs: 60_000,
+    })) {
+      if (event.type === "stdout") stdout += event.text;
+    }
+    return stdout;
   };
   const eventsOf = async (key: SandboxKey): Promise<string[]> => {
     const types: string[] = [];
@@ -191,13 +202,16 @@ describe.each(testDrivers)("a sandbox manager under %s", (driver) => {
 
   row("lets go of what runs, for the next one to go on with", async () => {
     const key = newKey();
-    const info = await manager.start(key, SPEC);
-    await sh(key, "sleep 600 > /dev/null 2>&1 < /dev/null & echo $! > /run/pid");
+    const info = await manager.start(key, { ...SPEC, image: PYTHON_IMAGE });
+    expect(await python(key, "kept = 6 * 7")).toBe("");
+    const looping = python(key, "while True: pass").catch((error: { code: string }) => error.code);
+    await expect.poll(() => manager.contexts(key)[0]?.state).toBe("busy");
     await manager.close({ sandboxes: "detach" });
+    expect(await looping).toBe("MSB_ERR_SHUTTING_DOWN");
     expect(await isRunning(info.vm!.pid)).toBe(true);
     manager = await SandboxManager.open(opts);
     expect(manager.get(key)).toMatchObject({ state: "running", vm: { id: info.vm!.id } });
-    expect(await sh(key, "kill -0 $(cat /run/pid) && echo alive")).toBe("alive");
+    expect(await python(key, "print(kept)")).toBe("42\n");
     await manager.remove(key, { force: true });
     expect(await home.settled([])).toEqual([]);
   });

@@ -133,10 +133,11 @@ describe("ensure", () => {
     const { images, open, registry } = await fixture();
     registry.push(NAME, one);
     const other = await open();
-    for (const how of ["pulled", "found"]) {
+    // Pulled, then found.
+    for (let time = 0; time < 2; time++) {
       const pin = await images.hold();
       const { disk } = await images.ensure("python", { pin });
-      expect((await other.prune({ all: true })).digests, how).toEqual([]);
+      expect((await other.prune({ all: true })).digests).toEqual([]);
       expect((await stat(disk.path)).size).toBe(disk.sizeBytes);
       await pin[Symbol.asyncDispose]();
     }
