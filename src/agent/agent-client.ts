@@ -1,5 +1,5 @@
 /** The host's handle to one guest agent: handshake, execs, files, metrics, reconnect. */
-import { MsbError } from "../errors.js";
+import { isMsbError, MsbError } from "../errors.js";
 import { type AgentLink, Connection, guestError, unreachable } from "./connection.js";
 import { type ExecOwner, ExecSession } from "./exec-session.js";
 import { GuestFiles } from "./guest-files.js";
@@ -138,16 +138,18 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
       session.started(reply.int("pid", { min: 1, max: 0x7fff_ffff }));
       return session;
     } catch (error) {
-      // After an abort the guest may have started it all the same.
-      const mayRun = error instanceof MsbError && error.code !== "MSB_ERR_EXEC_FAILED";
-      if (mayRun && connection.isOpen) session.close().catch(() => {});
-      this.forget(session.stream);
+      // After an abort, or a loss, the guest may have started it all the same.
+      if (isMsbError(error, "MSB_ERR_EXEC_FAILED")) this.forget(session.stream);
+      else session.close().catch(() => {});
       connection.removeStream(session.stream);
       throw error;
     }
   }
 
-  /** Takes over an exec that an earlier client started (see `hello.execs`). Its kept output comes again. */
+  /**
+   * Takes over an exec that an earlier client started (see `hello.execs`). Its kept output comes again. When that
+   * fails it is closed: nobody would own it.
+   */
   async adopt(stream: number): Promise<ExecSession> {
     const known = this.#hello.execs.find((exec) => exec.stream === stream);
     if (known === undefined) {
@@ -158,8 +160,13 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
     }
     const session = new ExecSession(stream, this, known);
     this.#execs.set(stream, session);
-    await session.attach(this.requireConnection());
-    return session;
+    try {
+      await session.attach(this.requireConnection());
+      return session;
+    } catch (error) {
+      session.close().catch(() => {});
+      throw error;
+    }
   }
 
   /** Connects again after a loss; running commands go on where they were. Calls share one attempt. */

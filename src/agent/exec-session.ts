@@ -6,6 +6,9 @@ import { Channel, type Frame, protocolError } from "./frame.js";
 import { type ExecExit, type ExecInfo, type GuestMessage, type PtySize } from "./messages.js";
 import { InboundFlow, OutboundFlow, type OutputChunk } from "./stream-flow.js";
 
+/** Each takes more than its bytes: a guest that writes single ones, to two streams in turn, must not fill memory. */
+const MAX_CHUNKS = 1_000_000;
+
 export interface CollectedOutput {
   readonly exit: ExecExit;
   readonly stdout: Buffer;
@@ -17,6 +20,7 @@ export interface CollectedOutput {
 /** How an exec reaches its present connection; null while there is none. */
 export interface ExecOwner {
   connection(): Connection | null;
+  /** The guest has it no more. */
   forget(stream: number): void;
 }
 
@@ -119,7 +123,7 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     const read = async (): Promise<ExecExit> => {
       for await (const chunk of this.#output) {
         total += chunk.data.length;
-        if (total > maxBytes) throw outputLimit(maxBytes);
+        if (total > maxBytes || chunks.length >= MAX_CHUNKS) throw outputLimit(maxBytes);
         // A copy, so that a small chunk does not keep the whole socket buffer it came in.
         chunks.push({ channel: chunk.channel, data: Buffer.from(chunk.data) });
       }
@@ -137,19 +141,15 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     }
   }
 
-  /** Kills what still runs of it and frees it in the guest. Idempotent. */
+  /**
+   * Kills what still runs of it and frees it in the guest; without a connection, the next one does. Idempotent.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#owner.forget(this.stream);
     const connection = this.#owner.connection();
     this.abandon(new MsbError("MSB_ERR_EXEC_NOT_FOUND", "This command was closed."));
-    if (connection === null) return;
-    try {
-      await connection.request("exec.close", {}, { stream: this.stream });
-    } finally {
-      connection.removeStream(this.stream);
-    }
+    if (connection !== null) await this.#free(connection);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -161,8 +161,13 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     this.#pid = pid;
   }
 
-  /** Takes up the stream on a new connection (PROTOCOL.md, section 5, `exec.attach`). */
+  /**
+   * Takes up the stream on a new connection (PROTOCOL.md, section 5, `exec.attach`). What was closed without a
+   * connection is freed there.
+   */
   async attach(connection: Connection): Promise<void> {
+    // If that fails the others are taken up all the same.
+    if (this.#closed) return this.#free(connection).catch(() => {});
     this.#input.pause();
     const outputOffset = this.#output.rewind();
     connection.addStream(this.stream, this);
@@ -216,6 +221,17 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     for (const listener of this.#controlClosedListeners) listener();
   }
 
+  async #free(connection: Connection): Promise<void> {
+    connection.addStream(this.stream, this);
+    try {
+      await connection.request("exec.close", {}, { stream: this.stream });
+    } finally {
+      connection.removeStream(this.stream);
+      // With the connection the request may have been lost.
+      if (connection.isOpen) this.#owner.forget(this.stream);
+    }
+  }
+
   #connection(): Connection {
     const connection = this.#owner.connection();
     if (connection === null) {
@@ -231,7 +247,7 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
 function outputLimit(maxBytes: number): MsbError {
   return new MsbError(
     "MSB_ERR_OUTPUT_LIMIT",
-    `The command wrote more than ${maxBytes} bytes and was killed. ` +
+    `The command wrote more than ${maxBytes} bytes, or ${MAX_CHUNKS} pieces, and was killed. ` +
       "Raise maxBytes, read output as a stream, or write to a file in the guest.",
     { details: { maxBytes } },
   );

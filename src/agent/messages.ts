@@ -287,7 +287,7 @@ export function readMetrics(fields: Fields): GuestMetrics {
   const memory = fields.object("memory");
   const disk = fields.object("disk");
   return {
-    uptimeMs: fields.number("uptimeMs"),
+    uptimeMs: Math.max(0, fields.number("uptimeMs")),
     cpu: { count: cpu.int("count"), busyUsec: cpu.int("busyUsec"), idleUsec: cpu.int("idleUsec") },
     memory: {
       totalBytes: memory.int("totalBytes"),
@@ -300,7 +300,7 @@ export function readMetrics(fields: Fields): GuestMetrics {
       availableBytes: disk.int("availableBytes"),
     },
     processes: fields.int("processes"),
-    load1: fields.number("load1"),
+    load1: Math.max(0, fields.number("load1")),
   };
 }
 

@@ -136,10 +136,38 @@ export class VmmReport {
   }
 }
 
+const FIELD_TYPES: Readonly<Record<Exclude<keyof ReportLine, "confinement">, string>> = {
+  stage: "string",
+  atMs: "number",
+  pid: "number",
+  step: "string",
+  errno: "number",
+  message: "string",
+  exitCode: "number",
+  signal: "number",
+  reason: "string",
+  stderrTail: "string",
+  startTime: "string",
+  driver: "string",
+  detached: "boolean",
+  consoleTail: "string",
+};
+
+/** Undefined for what is no line; a supervisor that a guest has broken may write anything. */
 function parseLine(text: string): ReportLine | undefined {
   try {
-    const line = JSON.parse(text) as ReportLine | null;
-    return typeof line?.stage === "string" ? line : undefined;
+    const line = JSON.parse(text) as Record<string, unknown> | null;
+    if (typeof line !== "object" || line === null || !("stage" in line)) return undefined;
+    const isGood = Object.entries(FIELD_TYPES).every(([name, type]) => {
+      const value = line[name];
+      return value === undefined || value === null || typeof value === type;
+    });
+    const { stage, atMs, confinement = [] } = line;
+    if (!isGood || stage === null || typeof atMs !== "number") return undefined;
+    if (!Array.isArray(confinement) || !confinement.every((one) => typeof one === "string")) {
+      return undefined;
+    }
+    return line as unknown as ReportLine;
   } catch {
     return undefined;
   }

@@ -14,12 +14,18 @@ export type RunOutcome =
   | { readonly kind: "ended"; readonly reason: KernelEndReason }
   | { readonly kind: "died"; readonly death: KernelDeath };
 
+/** What a message counts that says nothing, so that a guest cannot send them without end. */
+const MESSAGE_BYTES = 256;
+const LINE_BYTES = 16;
+
 export class CodeRun {
   readonly #events = new EventQueue<RunEvent>();
   readonly #outcome = deferred<RunOutcome>();
   readonly #stop = deferred<StopCause>();
   readonly #maxOutputBytes: number;
   #outputBytes = 0;
+  #beganAt = performance.now();
+  #hasEvents = false;
   #hasError = false;
   #isSilent = false;
 
@@ -47,6 +53,21 @@ export class CodeRun {
     return this.#stop.promise;
   }
 
+  /** The interpreter gets the code now; what was said before is not of it. */
+  begin(): void {
+    this.#beganAt = performance.now();
+    this.#hasEvents = false;
+  }
+
+  get ageMs(): number {
+    return performance.now() - this.#beganAt;
+  }
+
+  /** Something came from the interpreter since it began. */
+  get hasEvents(): boolean {
+    return this.#hasEvents;
+  }
+
   /** An error was reported among the events. */
   get hasError(): boolean {
     return this.#hasError;
@@ -62,14 +83,16 @@ export class CodeRun {
   }
 
   result(result: RichResult, sizeBytes: number): void {
-    this.#push({ type: "result", result }, sizeBytes);
+    this.#push({ type: "result", result }, MESSAGE_BYTES + sizeBytes);
   }
 
   error(error: RunError): void {
+    const isFirst = !this.#hasError;
     this.#hasError = true;
-    const lines = error.traceback.reduce((sum, line) => sum + line.length, 0);
-    // Counted, but told even when output is dropped.
-    if (this.#count(error.value.length + lines)) this.#events.push({ type: "error", error }, 0);
+    const lines = error.traceback.reduce((sum, line) => sum + LINE_BYTES + line.length, 0);
+    const sizeBytes = MESSAGE_BYTES + error.value.length + lines;
+    // The one that ended the code is told even when output is dropped.
+    this.#push({ type: "error", error }, sizeBytes, { isKept: isFirst });
   }
 
   settle(outcome: RunOutcome): void {
@@ -105,12 +128,13 @@ export class CodeRun {
   }
 
   finish(end: Extract<RunEvent, { type: "end" }>): void {
-    this.#events.push(end, 0);
+    this.#events.push(end, 0, { isKept: true });
     this.#events.end();
   }
 
-  #push(event: RunEvent, sizeBytes: number): void {
-    if (this.#count(sizeBytes)) this.#events.push(event, sizeBytes);
+  #push(event: RunEvent, sizeBytes: number, opts: { isKept?: boolean } = {}): void {
+    this.#hasEvents = true;
+    if (this.#count(sizeBytes)) this.#events.push(event, sizeBytes, opts);
   }
 
   /** False when the caller is not to get it. */

@@ -5,6 +5,8 @@ import { type Deferred, deferred } from "../util/async.js";
 const HIGH_WATER_BYTES = 256 * 1024;
 /** What a writer that need not wait any more may add; it is told to stop, and soon does. */
 const MAX_AFTER_RELEASE_BYTES = 8 * 1024 * 1024;
+/** What an event takes besides its size: a guest that writes single bytes must not fill memory with them. */
+const EVENT_BYTES = 128;
 
 export class EventQueue<T> implements AsyncIterable<T> {
   #items: { readonly event: T; readonly sizeBytes: number }[] = [];
@@ -15,13 +17,14 @@ export class EventQueue<T> implements AsyncIterable<T> {
   #readerWaits: Deferred<void> | undefined;
   #writerWaits: Deferred<void> | undefined;
 
-  /** Events without a size are never dropped. */
-  push(event: T, sizeBytes: number): void {
+  /** What `isKept` is never dropped. */
+  push(event: T, sizeBytes: number, opts: { isKept?: boolean } = {}): void {
     if (this.#isEnded) return;
     const isTooMuch = this.#isReleased && this.#queuedBytes > MAX_AFTER_RELEASE_BYTES;
-    if (isTooMuch && sizeBytes > 0) return;
-    this.#items.push({ event, sizeBytes });
-    this.#queuedBytes += sizeBytes;
+    if (isTooMuch && opts.isKept !== true) return;
+    const taken = EVENT_BYTES + sizeBytes;
+    this.#items.push({ event, sizeBytes: taken });
+    this.#queuedBytes += taken;
     this.#readerWaits?.resolve();
   }
 

@@ -14,6 +14,8 @@ const SIGINT = 2;
 const SIGKILL = 9;
 /** From one SIGINT to the next, and from that to SIGKILL: the first may come before the code has begun. */
 const INTERRUPT_GRACE_MS = 500;
+/** How old a silent run is before it is sure that its code has begun, also on an emulated guest. */
+const BEGINNING_MS = 3_000;
 /** From SIGKILL to giving up on hearing how it ended; with the above less than 2 s. */
 const KILL_WAIT_MS = 800;
 /** What said that it exits may have handlers to run; what closed its control channel is mostly exiting, too. */
@@ -41,6 +43,8 @@ export class Kernel {
   #syncNonce: string | undefined;
   readonly #synced = deferred<void>();
   #run: CodeRun | undefined;
+  /** Runs that are interrupted until they heed it. */
+  readonly #insisting = new WeakSet<CodeRun>();
   #isReady = false;
   #death: KernelDeath | undefined;
   /** Why it is as good as dead, whatever its exit will look like. */
@@ -98,14 +102,20 @@ export class Kernel {
   begin(run: CodeRun, code: string): void {
     const message = encodeHostMessage({ type: "run", id: run.id, code });
     for (const { type, text } of this.#takeBetween()) run.output(type, text);
+    run.begin();
     this.#run = run;
     if (this.#death !== undefined) this.#settleDead(run, this.#death);
     else this.#write(message);
   }
 
-  /** As Ctrl-C would. Resolves when the signal has been sent. */
+  /**
+   * As Ctrl-C would; resolves when the signal has arrived. An interpreter that has not begun with the code ignores it,
+   * so a run that has just begun gets it again and again, until it ends or shows that its code runs.
+   */
   async interrupt(): Promise<void> {
-    await this.#session.signal(SIGINT);
+    await this.#interrupt();
+    const run = this.#run;
+    if (run !== undefined && !this.#insisting.has(run)) void this.#insist(run);
   }
 
   /** Ends the run that is under way, with the interpreter if need be. Takes less than 2 s. */
@@ -113,7 +123,7 @@ export class Kernel {
     const ended = run.outcome.catch(() => {});
     for (let attempt = 0; attempt < 2; attempt++) {
       // The signal must have arrived, too, or it would hit the next run.
-      const interrupted = Promise.all([this.interrupt().catch(() => {}), ended]);
+      const interrupted = Promise.all([this.#interrupt().catch(() => {}), ended]);
       if (await settlesWithin(interrupted, INTERRUPT_GRACE_MS)) return;
     }
     await this.kill();
@@ -139,6 +149,22 @@ export class Kernel {
     if (this.#syncNonce !== undefined) await this.kill();
     else if (this.#run !== undefined) await this.stop(this.#run);
     return !this.isGone;
+  }
+
+  async #interrupt(): Promise<void> {
+    await this.#session.signal(SIGINT);
+  }
+
+  async #insist(run: CodeRun): Promise<void> {
+    this.#insisting.add(run);
+    const ended = run.outcome.then(
+      () => {},
+      () => {},
+    );
+    while (!(await settlesWithin(ended, INTERRUPT_GRACE_MS))) {
+      if (this.#run !== run || run.hasEvents || run.ageMs > BEGINNING_MS) return;
+      await this.#interrupt().catch(() => {});
+    }
   }
 
   async #read(): Promise<void> {

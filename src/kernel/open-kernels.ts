@@ -19,6 +19,10 @@ import {
 const DEFAULT_MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 /** Besides the default ones. */
 const MAX_CONTEXTS = 16;
+/** Runs that wait for their turn in one context, each with its code. */
+const MAX_WAITING_RUNS = 64;
+/** Of one context. The agent takes it in one request with the sandbox's own, and the record keeps it. */
+const MAX_ENV_BYTES = 32 * 1024;
 
 /** Adoption goes on in the background: calls wait for it. */
 export const openKernels: OpenKernels = async (agent, opts) =>
@@ -29,6 +33,7 @@ export class GuestKernels implements Kernels {
   readonly #deps: ContextDeps;
   readonly #contexts = new Map<string, Context>();
   readonly #turns = new KeyedMutex();
+  readonly #waiting = new Map<string, number>();
   #closeError: Error | undefined;
 
   constructor(agent: AgentClient, opts: OpenKernelsOpts, program: ContextDeps["program"]) {
@@ -56,7 +61,7 @@ export class GuestKernels implements Kernels {
   ): AsyncGenerator<RunEvent, void, void> {
     const context = this.#contextOf(request);
     const { signal } = opts;
-    const turn = await this.#turns.lock(context.id, "Running code", signal);
+    const turn = await this.#turnOf(context, signal);
     let performing: Promise<void> | undefined;
     try {
       this.#check(context);
@@ -107,6 +112,7 @@ export class GuestKernels implements Kernels {
       );
     }
     const { language, ...rest } = opts;
+    checkEnv(rest.env ?? []);
     const context = this.#add(this.#identity(language, rest));
     this.#deps.onChange();
     return context.info;
@@ -144,6 +150,19 @@ export class GuestKernels implements Kernels {
     if (this.#closeError !== undefined) return;
     this.#closeError = error;
     for (const context of this.#contexts.values()) context.release(error);
+  }
+
+  async #turnOf({ id }: Context, signal: AbortSignal | undefined): Promise<Disposable> {
+    const waiting = this.#waiting.get(id) ?? 0;
+    if (waiting >= MAX_WAITING_RUNS) throw tooManyWait(id);
+    this.#waiting.set(id, waiting + 1);
+    try {
+      return await this.#turns.lock(id, "Running code", signal);
+    } finally {
+      const left = (this.#waiting.get(id) ?? 1) - 1;
+      if (left > 0) this.#waiting.set(id, left);
+      else this.#waiting.delete(id);
+    }
   }
 
   #add(identity: ContextIdentity): Context {
@@ -192,6 +211,25 @@ export class GuestKernels implements Kernels {
   #checkOpen(): void {
     if (this.#closeError !== undefined) throw this.#closeError;
   }
+}
+
+function checkEnv(env: readonly string[]): void {
+  const bytes = env.reduce((sum, entry) => sum + Buffer.byteLength(entry), 0);
+  if (bytes <= MAX_ENV_BYTES) return;
+  throw new MsbError(
+    "MSB_ERR_INVALID_ARGUMENT",
+    `env cannot have ${bytes} bytes: use at most ${MAX_ENV_BYTES} in all.`,
+    { details: { option: "env", value: `${bytes} bytes` } },
+  );
+}
+
+function tooManyWait(contextId: string): MsbError {
+  return new MsbError(
+    "MSB_ERR_RATE_LIMITED",
+    `${MAX_WAITING_RUNS} calls wait for the context ${contextId} already. Try again when some have ended, or use ` +
+      "more contexts.",
+    { details: { contextId, maxWaiting: MAX_WAITING_RUNS, retryAfterSeconds: 1 } },
+  );
 }
 
 function contextNotFound(contextId: string): MsbError {

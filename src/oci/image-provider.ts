@@ -62,18 +62,32 @@ export class ImageProvider {
     await pulls.settled();
   }
 
-  /** `name` is for messages. */
+  /** `name` is for messages. What is given is held by `pin`. */
   async ensure(
     name: string,
     wanted: WantedImage,
     policy: PullPolicy,
-    opts: ProvideOpts,
+    opts: ProvideOpts & { readonly pin: ImagePin },
   ): Promise<BootableImage> {
-    await using pin = await this.store.pin();
-    const found = await this.#findPinned(wanted, policy, opts.platform, pin);
-    if (found !== undefined) return this.#withDisk(found, wanted.remote, opts);
-    if (policy === "never" || wanted.remote === null) throw notHere(name, policy, opts.platform);
-    return this.pull(wanted.remote, opts);
+    const { platform, pin } = opts;
+    const { remote } = wanted;
+    const found = await this.#findPinned(wanted, policy, platform, pin);
+    if (found !== undefined) return this.#withDisk(found, remote, opts);
+    if (policy === "never" || remote === null) throw notHere(name, policy, platform);
+    const pulled = (await this.#pullPinned(remote, opts)) ?? (await this.#pullPinned(remote, opts));
+    if (pulled === undefined) throw notHere(name, policy, platform);
+    return pulled;
+  }
+
+  /** Undefined when a prune took it between the end of the pull, which all its callers share, and this caller's pin. */
+  async #pullPinned(
+    remote: ImageReference,
+    opts: ProvideOpts & { readonly pin: ImagePin },
+  ): Promise<BootableImage | undefined> {
+    const { digest } = await this.pull(remote, opts);
+    await opts.pin.add(digest);
+    const held = await this.store.find(digest);
+    return held && this.#withDisk(held, remote, opts);
   }
 
   /** A layer that turns out spoilt or missing is brought again, once. The caller has the image pinned. */

@@ -21,6 +21,7 @@ import { canonicalName, parseReference } from "./reference.js";
 import { RegistryClient } from "./registry/registry-client.js";
 import { imageNotFound } from "./store/image-errors.js";
 import { ImageStore } from "./store/image-store.js";
+import type { ImagePin } from "./store/pin.js";
 
 export interface OpenImagesOpts {
   readonly paths?: MsbPaths;
@@ -50,6 +51,8 @@ export interface PullImageOpts extends ImageWorkOpts {
 export interface EnsureImageOpts extends ImageWorkOpts {
   readonly pullPolicy?: PullPolicy;
   readonly platform?: string;
+  /** Of `hold`: keeps the image and its disk from being pruned for as long as it is open. */
+  readonly pin?: ImagePin;
 }
 
 export type { BootableImage } from "./image-provider.js";
@@ -117,14 +120,21 @@ export class Images implements AsyncDisposable {
    */
   async ensure(name: string, opts: EnsureImageOpts = {}): Promise<BootableImage> {
     const { pullPolicy } = imageConfig(opts, this.env);
-    return this.#run(opts, (signal) =>
-      this.#provider.ensure(name, wantedImage(name, this.settings), pullPolicy, {
+    return this.#run(opts, async (signal) => {
+      await using own = opts.pin === undefined ? await this.store.pin() : null;
+      return await this.#provider.ensure(name, wantedImage(name, this.settings), pullPolicy, {
         platform: platformOf(opts.platform),
         plainHttp: undefined,
         onProgress: opts.onProgress,
         signal,
-      }),
-    );
+        pin: opts.pin ?? own!,
+      });
+    });
+  }
+
+  /** For `ensure`: what it brings stays until this is disposed of, which is when something else names the image. */
+  async hold(): Promise<ImagePin> {
+    return this.store.pin();
   }
 
   /** Named ones first, sorted by name. */

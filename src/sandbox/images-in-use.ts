@@ -4,8 +4,8 @@ import type { MsbPaths } from "../paths.js";
 import { RecordStore } from "./record-store.js";
 
 /**
- * Those that the disks of all sandboxes were made for. An image that a start takes up meanwhile is held by the store
- * itself. Throws MSB_ERR_HOME_UNUSABLE.
+ * Those that the disks of all sandboxes were made for. An image that a start takes up meanwhile is held by a pin of
+ * that start. Throws MSB_ERR_HOME_UNUSABLE.
  */
 export async function readImagesInUse(paths: MsbPaths): Promise<ReadonlySet<Digest>> {
   const used = new Set<Digest>();

@@ -89,9 +89,11 @@ export class SandboxLifecycle {
   ): Promise<SandboxInfo> {
     this.#requireOpen();
     const name = keyText(key);
+    const { onProgress, signal } = opts;
+    // Before there is a new sandbox, which only a start that begins takes away again.
+    throwIfAborted(signal, `The start of ${name}`);
     const resolved = spec === null ? null : this.#resolve(spec);
     if (!this.#sandboxes.has(name)) this.#add(key, resolved);
-    const { onProgress, signal } = opts;
     return this.#starts.run(name, { what: `The start of ${name}`, onProgress, signal }, (flight) =>
       this.#startInTurn(key, spec, flight),
     );
@@ -210,6 +212,9 @@ export class SandboxLifecycle {
       const event = { type: "stopped", message: `The sandbox is stopped ${opts.why}.` };
       sandbox.change("stopped", { stoppedAt: sandbox.nowIso() }, event);
       await sandbox.saveOrWarn();
+    } else if (isActive(sandbox.state)) {
+      // Its VM was left to the next server, and its disk is in use.
+      throw shuttingDown();
     }
   }
 
@@ -252,19 +257,20 @@ export class SandboxLifecycle {
       using _turn = await this.#turns.lock(sandbox.name, "The end of the server");
       if (sandbox.isRemoved) return;
       await this.#settleEnd(sandbox);
-      if (sandboxes === "stop" || sandbox.running === null) {
-        await this.#stopInTurn(sandbox, { why: "because the server ends" });
-      } else {
-        const { running } = sandbox;
-        sandbox.update({ kernels: running.kernels.snapshot() });
-        sandbox.event({ type: "detached", message: "The server ends; the microVM goes on." });
-        await running.detach(shuttingDown());
-        sandbox.running = null;
-        await sandbox.saveOrWarn();
-      }
+      const { running } = sandbox;
+      if (running !== null && sandboxes === "detach") await this.#detach(sandbox, running);
+      else await this.#stopInTurn(sandbox, { why: "because the server ends" });
       await sandbox.flush();
     });
     await this.#starts.settled();
+  }
+
+  async #detach(sandbox: Sandbox, running: RunningSandbox): Promise<void> {
+    sandbox.update({ kernels: running.kernels.snapshot() });
+    sandbox.event({ type: "detached", message: "The server ends; the microVM goes on." });
+    await running.detach(shuttingDown());
+    sandbox.running = null;
+    await sandbox.saveOrWarn();
   }
 
   async #forAll(what: string, work: (sandbox: Sandbox) => Promise<void>): Promise<void> {

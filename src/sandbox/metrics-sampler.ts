@@ -35,7 +35,8 @@ export class MetricsSampler {
   /** Calls at the same time share one look. */
   async sample(signal?: AbortSignal): Promise<Usage> {
     const answer = this.#answer;
-    if (answer !== undefined && this.opts.clock.now() - answer.atMs < MIN_INTERVAL_MS) {
+    // Either way: the host's clock may have been set back.
+    if (answer !== undefined && Math.abs(this.opts.clock.now() - answer.atMs) < MIN_INTERVAL_MS) {
       return answer.usage;
     }
     this.#looking ??= this.#look().finally(() => (this.#looking = undefined));
@@ -80,13 +81,12 @@ function guestUsage(before: GuestMetrics | null, now: GuestMetrics): NonNullable
   };
 }
 
-/** null where the host does not tell, or has nothing to compare with. */
+/** null where the host does not tell. Nothing that the guest says counts here. */
 function hostCpuPercent(before: Look | undefined, now: Look): number | null {
   if (now.host === null) return null;
-  if (before !== undefined && before.host !== null) {
-    return percent(now.host.cpuMs - before.host.cpuMs, now.atMs - before.atMs);
-  }
-  return now.guest === null ? null : percent(now.host.cpuMs, now.guest.uptimeMs);
+  // By the age of the process, and not by the host's clock, which may be set.
+  const { cpuMs, ageMs } = before?.host ?? { cpuMs: 0, ageMs: 0 };
+  return percent(now.host.cpuMs - cpuMs, now.host.ageMs - ageMs);
 }
 
 /** Of one CPU, as on the host. The guest may count backwards or say anything. */

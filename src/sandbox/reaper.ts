@@ -66,16 +66,21 @@ export class Reaper {
     const known = knownVms();
     for (const vm of running) {
       if (!vm.startsWith(VM_ID_PREFIX) || known.has(vm)) continue;
-      await guests.destroy(vm);
-      const message = `The microVM ${vm} belonged to no sandbox and was ended.`;
-      onNotice({ kind: "warning", message, details: { vm } });
+      // One that cannot be ended does not protect those behind it.
+      await this.#attempt(`The microVM ${vm}`, async () => {
+        await guests.destroy(vm);
+        const message = `The microVM ${vm} belonged to no sandbox and was ended.`;
+        onNotice({ kind: "warning", message, details: { vm } });
+      });
     }
   }
 
   async #removeStrayFolders(): Promise<void> {
     for await (const key of this.opts.store.folders()) {
       if (this.opts.isKnown(key)) continue;
-      await this.opts.inTurn(key, () => this.#removeIfStray(key));
+      await this.#attempt(`The folder of ${keyText(key)}`, () =>
+        this.opts.inTurn(key, () => this.#removeIfStray(key)),
+      );
     }
   }
 

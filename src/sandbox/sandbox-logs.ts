@@ -4,8 +4,9 @@ import type { EventLog } from "./event-log.js";
 import { FollowQueue } from "./follow-queue.js";
 import type { LogEntry, LogSource } from "./service.js";
 
-/** Entries that wait for a slow reader. */
-const QUEUE_LIMIT = 1_000;
+/** Entries that wait for a slow reader, and their characters: a guest may say much at once on its console. */
+const MAX_WAITING = 1_000;
+const MAX_WAITING_CHARS = 2 * 1024 ** 2;
 
 export interface ReadLogsOpts {
   readonly sources: readonly LogSource[];
@@ -19,7 +20,12 @@ export async function* readLogs(
   logs: { readonly events: EventLog; readonly console: ConsoleLog },
   opts: ReadLogsOpts,
 ): AsyncGenerator<LogEntry, void, undefined> {
-  const queue = new FollowQueue<LogEntry>(QUEUE_LIMIT, (dropped) => leftOut(dropped, opts));
+  const queue = new FollowQueue<LogEntry>({
+    maxItems: MAX_WAITING,
+    maxSize: MAX_WAITING_CHARS,
+    sizeOf: (entry) => (entry.source === "console" ? entry.text : entry.event.message).length,
+    marker: (dropped) => leftOut(dropped, opts),
+  });
   const end = (): void => queue.end();
   if (opts.signal.aborted) return;
   opts.signal.addEventListener("abort", end, { once: true });

@@ -230,7 +230,10 @@ export interface SandboxService {
     },
   ): AsyncIterable<LogEntry>;
 
-  /** No sandbox can be started any more; `stop` ends all, `detach` leaves them to the next server. Idempotent. */
+  /**
+   * No sandbox can be started any more; `stop` ends all, `detach` leaves them to the next server. The first call
+   * decides, later ones wait for it. What was left to the next server is its to stop: MSB_ERR_SHUTTING_DOWN.
+   */
   close(opts: { readonly sandboxes: "stop" | "detach" }): Promise<void>;
 }
 

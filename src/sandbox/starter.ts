@@ -77,8 +77,10 @@ class StartAttempt {
     const { deps, admission, spec, signal, onProgress } = this.opts;
     await this.#begin();
     const { disk } = sandbox.record;
+    // Nothing prunes the image before the record, which others read, says that its disk is made for it.
+    await using pin = await deps.images.hold();
     const image = await stages.run("image", () =>
-      ensureBootImage(deps.images, { image: spec.image, disk }, { signal, onProgress }),
+      ensureBootImage(deps.images, { image: spec.image, disk }, { signal, onProgress, pin }),
     );
     sandbox.bootImage = image.digest;
     await stages.run("disk", () =>

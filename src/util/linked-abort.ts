@@ -1,4 +1,5 @@
 /** A signal that aborts with any of others, and lets go of them when it is not needed any more. */
+import { setMaxListeners } from "node:events";
 
 /**
  * In place of `AbortSignal.any`, which long-lived signals remember until garbage collection. Disposing it does not
@@ -13,6 +14,8 @@ export class LinkedAbort implements Disposable {
       if (signal === undefined) continue;
       const onAbort = (): void => this.#controller.abort(signal.reason);
       if (signal.aborted) onAbort();
+      // Many at once are no leak: each goes with its work.
+      setMaxListeners(0, signal);
       signal.addEventListener("abort", onAbort, { once: true });
       this.#unlink.push(() => signal.removeEventListener("abort", onAbort));
     }

@@ -1,11 +1,15 @@
 /** Output that arrives in pieces, as lines: what the old wire contract calls `output`. */
 import { StringDecoder } from "node:string_decoder";
+import { MsbError } from "../errors.js";
 
 export interface TextLine {
   readonly stream: "stdout" | "stderr";
   /** Without its end. */
   readonly text: string;
 }
+
+/** A line takes many times its one byte: without this limit a guest that writes line feeds alone would fill memory. */
+export const MAX_OUTPUT_LINES = 1_000_000;
 
 /**
  * Lines end with a line feed; one carriage return before it is dropped. They are in the order in which they were
@@ -18,9 +22,11 @@ export class OutputLines {
   /** By the age of their unfinished lines. */
   #order: TextLine["stream"][] = [];
 
+  /** Throws MSB_ERR_OUTPUT_LIMIT. */
   push(stream: TextLine["stream"], piece: Uint8Array | string): void {
     const line = this.#unfinished[stream];
     const complete = line.push(piece);
+    if (this.#lines.length + complete.length > MAX_OUTPUT_LINES) throw tooManyLines();
     for (const text of complete) this.#lines.push({ stream, text });
     // What is left of it began now.
     if (complete.length > 0) this.#order = this.#order.filter((one) => one !== stream);
@@ -68,4 +74,12 @@ class UnfinishedLine {
     this.#pieces = [];
     return line;
   }
+}
+
+function tooManyLines(): MsbError {
+  return new MsbError(
+    "MSB_ERR_OUTPUT_LIMIT",
+    `The output has more than ${MAX_OUTPUT_LINES} lines. Write less, or write to a file in the sandbox.`,
+    { details: { maxLines: MAX_OUTPUT_LINES } },
+  );
 }

@@ -103,6 +103,8 @@ export class FakeKernel {
   #size: number | undefined;
   #running: string | undefined;
   #isStubborn = false;
+  /** SIGINTs that come before the code has begun. */
+  #missed = 0;
   readonly #log: (Output | Record<string, unknown>)[] = [];
   #next = 0;
   #sent = 0;
@@ -142,6 +144,7 @@ export class FakeKernel {
     this.signals.push(number);
     if (number === 9) this.event({ type: "exec.exited", signal: 9 });
     if (number !== 2 || this.#running === undefined || this.#isStubborn) return;
+    if (this.#missed-- > 0) return;
     const error = { name: "KeyboardInterrupt", value: "", traceback: ["KeyboardInterrupt"] };
     this.say({ type: "error", id: this.#running, error });
     this.finish("interrupted");
@@ -231,6 +234,9 @@ export class FakeKernel {
       else if (word === "control") this.write(Channel.control, Buffer.from(text, "hex"));
       else if (word === "value") {
         this.say({ type: "result", id, result: { isValue: true, text } });
+      } else if (word === "nothings") {
+        const empty = { id, error: {} };
+        for (let n = 0; n < Number(text); n++) this.say({ type: "error", ...empty });
       } else if (word === "raise") {
         const error = { name: text, value: "why", traceback: [`${text}: why`] };
         this.say({ type: "error", id, error });
@@ -242,7 +248,10 @@ export class FakeKernel {
         return this.event({ type: "exec.exited", signal: oomKilled ? 9 : Number(text), oomKilled });
       } else if (word === "hang-up") return this.event({ type: "exec.controlClosed" });
       else if (word === "loop") return;
-      else if (word === "stubborn") {
+      else if (word === "begin-late") {
+        this.#missed = Number(text);
+        return;
+      } else if (word === "stubborn") {
         this.#isStubborn = true;
         return;
       }

@@ -4,6 +4,7 @@ import { onTestFinished } from "vitest";
 import type { OpenKernelsOpts } from "../../src/kernel/kernels.js";
 import type { BootableImage } from "../../src/oci/images.js";
 import type { Digest } from "../../src/oci/digest.js";
+import type { ImagePin } from "../../src/oci/store/pin.js";
 import { msbPaths } from "../../src/paths.js";
 import type { SandboxManagerOpts } from "../../src/sandbox/manager-opts.js";
 import type { SandboxNotice } from "../../src/sandbox/notice.js";
@@ -23,6 +24,8 @@ export class BenchImages {
   readonly asked: string[] = [];
   readonly images = new Map<string, BootableImage>();
   before: (name: string, signal: AbortSignal | undefined) => Promise<void> = async () => {};
+  /** How many holders there are of what was given. */
+  holds = 0;
 
   constructor() {
     this.add("python", "a");
@@ -38,6 +41,12 @@ export class BenchImages {
     const disk = { path: `/images/${digit}.erofs`, sizeBytes: 1 };
     this.images.set(name, { ...image, config: merged, disk });
     return image.digest;
+  }
+
+  async hold(): Promise<ImagePin> {
+    this.holds++;
+    const end = async (): Promise<void> => void this.holds--;
+    return { [Symbol.asyncDispose]: end } as ImagePin;
   }
 
   async ensure(name: string, opts: { signal?: AbortSignal } = {}): Promise<BootableImage> {

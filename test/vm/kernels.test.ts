@@ -125,6 +125,33 @@ describe.each(testDrivers)("kernels under %s", (driver) => {
       expect(last).toMatchObject({ reason: "interrupted", stateLost: false });
     });
 
+    it("interrupts by request also in the first moments, before the code has begun", async () => {
+      for (let round = 0; round < 5; round++) {
+        const running = run(say.loop);
+        const stateOf = () => kernels.contexts().find(({ id }) => id === language)?.state;
+        await expect.poll(stateOf, { interval: 1 }).toBe("busy");
+        expect(await kernels.interrupt(language)).toBe(true);
+        expect((await running).at(-1)).toMatchObject({ reason: "interrupted", stateLost: false });
+      }
+    });
+
+    it("kills what cannot be reached at its deadline as soon as it can be", async () => {
+      await run(say.assign);
+      const execs = async (): Promise<number> => {
+        guest.agent.disconnect();
+        await guest.agent.reconnect();
+        return guest.agent.hello.execs.filter(({ running }) => running).length;
+      };
+      const before = await execs();
+      const running = run(say.loop, { timeoutMs: 300 });
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      guest.agent.disconnect();
+      expect((await running).at(-1)).toMatchObject({ reason: "timeout", stateLost: true });
+      await guest.agent.reconnect();
+      expect(await execs()).toBe(before - 1);
+      expect((await run(say.print("again"))).at(-1)).toMatchObject({ status: "success" });
+    });
+
     it("ends a flood that nobody reads at its deadline", async () => {
       const flood = kernels.run({ language, code: say.flood, timeoutMs: 1_000 });
       const iterator = flood[Symbol.asyncIterator]();

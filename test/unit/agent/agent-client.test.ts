@@ -216,6 +216,49 @@ describe("AgentClient", () => {
     await expect(session.exited).rejects.toMatchObject({ code: "MSB_ERR_EXEC_NOT_FOUND" });
   });
 
+  it("frees in the guest what was closed, lost or not taken over without a connection", async () => {
+    await using client = await connect();
+    const exec = (stream: number) => ({
+      ...{ stream, pid: stream, running: true, outputOffset: 0, outputEnd: 0, stdinOffset: 0 },
+    });
+    const drop = async (): Promise<void> => {
+      const lost = new Promise((resolve) => client.onDisconnect(resolve));
+      agent.dropConnection();
+      await lost;
+    };
+    agent.on("exec.start", ({ fields }) =>
+      String(fields["argv"]) === "lost" ? undefined : { pid: 1 },
+    );
+    agent.on("exec.close", () => ({}));
+    const closed = await client.exec(["closed"]);
+    const starting = client.exec(["lost"]).catch((error: { code: string }) => error.code);
+    await expect
+      .poll(() => agent.requests.filter(({ type }) => type === "exec.start").length)
+      .toBe(2);
+    await drop();
+    expect(await starting).toBe("MSB_ERR_AGENT_UNREACHABLE");
+    await closed.close();
+
+    agent.hello = { ...agent.hello, state: "ready", nextStream: 10, execs: [1, 2, 7].map(exec) };
+    await client.reconnect();
+    const freed = (): number[] =>
+      agent.requests.filter(({ type }) => type === "exec.close").map(({ stream }) => stream);
+    expect(freed()).toEqual([1, 2]);
+
+    agent.on("exec.attach", () => undefined);
+    const adopting = client.adopt(7).catch((error: { code: string }) => error.code);
+    await expect.poll(() => agent.requests.at(-1)?.type).toBe("exec.attach");
+    await drop();
+    expect(await adopting).toBe("MSB_ERR_AGENT_UNREACHABLE");
+    agent.hello["execs"] = [exec(7)];
+    await client.reconnect();
+    expect(freed()).toEqual([1, 2, 7]);
+    // Once is enough.
+    await drop();
+    await client.reconnect();
+    expect(freed()).toEqual([1, 2, 7]);
+  });
+
   it("refuses a request that does not fit a frame", async () => {
     await using client = await connect();
     await expect(client.exec(["x".repeat(70_000)])).rejects.toMatchObject({

@@ -54,6 +54,22 @@ describe("a supervisor's report", () => {
     });
   });
 
+  it.each([
+    ["stage", 1],
+    ["atMs", "soon"],
+    ["pid", "1"],
+    ["message", {}],
+    ["consoleTail", 7],
+    ["detached", "yes"],
+    ["confinement", "all"],
+    ["confinement", [1]],
+  ])("has no line whose %s is %j", (field, value) => {
+    const report = new VmmReport();
+    expect(report.take(line("exited", { [field]: value }))).toBeUndefined();
+    expect(report.take(line("exited", { consoleTail: "words" }))).toBeDefined();
+    expect(report.describeExit().consoleTail).toBe("words");
+  });
+
   it("that breaks off is that of a killed supervisor", () => {
     expect(reportOf(line("entering")).describeExit()).toMatchObject({
       reason: "killed",

@@ -30,14 +30,22 @@ describe("an event queue", () => {
     expect(await collect(queue)).toEqual([1, 2]);
   });
 
-  it("does not grow without end once its writer need not wait, and keeps what has no size", async () => {
+  it("does not grow without end once its writer need not wait, and keeps what is to be kept", async () => {
     const queue = new EventQueue<number>();
     queue.release();
     for (let n = 0; n < 100; n++) queue.push(n, MIB);
-    queue.push(100, 0);
+    queue.push(100, MIB, { isKept: true });
     await queue.room();
     queue.end();
-    expect(await collect(queue)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 100]);
+    expect(await collect(queue)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 100]);
+  });
+
+  it("makes its writer wait also when each event is next to nothing", async () => {
+    const queue = new EventQueue<number>();
+    for (let n = 0; n < 4_000; n++) queue.push(n, 0);
+    expect(await settlesWithin(queue.room(), 20)).toBe(false);
+    queue.end();
+    expect(await collect(queue)).toHaveLength(4_000);
   });
 
   it("throws a failure after what is queued, or now in its place", async () => {

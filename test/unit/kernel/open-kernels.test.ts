@@ -108,6 +108,57 @@ describe("kernels", () => {
     expect(await kernels.interrupt("python")).toBe(false);
   });
 
+  it("interrupts also code that has not begun yet, and code that handles it once", async () => {
+    const late = all("begin-late 2");
+    await until(() => fakes.kernels[0]?.codes.length === 1);
+    expect(await kernels.interrupt("python")).toBe(true);
+    expect(endOf(await late).reason).toBe("interrupted");
+    expect(fakes.last.signals).toEqual([2, 2, 2]);
+
+    // It has begun: what it makes of the signal is its own.
+    const handling = all("print begun\nbegin-late 1", { timeoutMs: 1_500 });
+    await until(() => fakes.kernels[0]?.codes.length === 2);
+    await kernels.interrupt("python");
+    expect(endOf(await handling).reason).toBe("timeout");
+    expect(fakes.last.signals).toEqual([2, 2, 2, 2, 2]);
+  });
+
+  it("lets 64 calls wait for a context, and tells others to come again", async () => {
+    const looping = all("loop");
+    await until(() => fakes.kernels[0]?.codes.length === 1);
+    const waiting = Array.from({ length: 64 }, () => all("print 1"));
+    await expect(all("print 1")).rejects.toMatchObject({
+      code: "MSB_ERR_RATE_LIMITED",
+      details: { retryAfterSeconds: 1 },
+    });
+    await kernels.interrupt("python");
+    const ends = (await Promise.all([looping, ...waiting])).map(endOf);
+    expect(ends.filter(({ status }) => status === "success")).toHaveLength(64);
+    expect(endOf(await all("print 1")).status).toBe("success");
+  });
+
+  it("counts messages that say nothing, so that they come to an end", async () => {
+    kernels = open({ maxOutputBytes: 64 * 1024 });
+    await expect(all("nothings 1000\nloop")).rejects.toMatchObject({
+      code: "MSB_ERR_OUTPUT_LIMIT",
+    });
+  });
+
+  it("kills what does not heed while its guest is out of reach, once it is back", async () => {
+    const running = all("loop", { timeoutMs: 100 });
+    await until(() => fakes.kernels[0]?.codes.length === 1);
+    const lost = new Promise((resolve) => client.onDisconnect(resolve));
+    agent.dropConnection();
+    await lost;
+    expect(endOf(await running)).toMatchObject({ reason: "timeout", stateLost: true });
+    expect(fakes.last.isClosed).toBe(false);
+    fakes.announce();
+    await client.reconnect();
+    expect(fakes.last.isClosed).toBe(true);
+    expect(endOf(await all("print 1"))).toMatchObject({ status: "success" });
+    expect(fakes.kernels).toHaveLength(2);
+  });
+
   it("interrupts at the deadline, which counts from the start of the code", async () => {
     const first = all("loop", { timeoutMs: 150 });
     const second = all("print 1", { timeoutMs: 60_000 });
@@ -295,6 +346,14 @@ describe("kernels", () => {
     await expect(kernels.create({ language: "node" })).rejects.toMatchObject({
       code: "MSB_ERR_CONTEXT_LIMIT",
     });
+  });
+
+  it("keeps the environment of a context small enough for a request and the record", async () => {
+    const env = [`A=${"x".repeat(20_000)}`, `B=${"x".repeat(20_000)}`];
+    await expect(kernels.create({ language: "node", env })).rejects.toMatchObject({
+      code: "MSB_ERR_INVALID_ARGUMENT",
+    });
+    expect(kernels.contexts()).toHaveLength(2);
   });
 
   it("ends what runs when its context is restarted", async () => {

@@ -129,6 +129,42 @@ describe("ensure", () => {
     );
   });
 
+  test("keeps what it gave from every prune for as long as the caller holds it", async () => {
+    const { images, open, registry } = await fixture();
+    registry.push(NAME, one);
+    const other = await open();
+    // Pulled, then found.
+    for (let time = 0; time < 2; time++) {
+      const pin = await images.hold();
+      const { disk } = await images.ensure("python", { pin });
+      expect((await other.prune({ all: true })).digests).toEqual([]);
+      expect((await stat(disk.path)).size).toBe(disk.sizeBytes);
+      await pin[Symbol.asyncDispose]();
+    }
+    expect((await other.prune({ all: true })).digests).toEqual([one.manifest.digest]);
+  });
+
+  test("brings again what was pruned between the end of another's pull and the hold of who joined it", async () => {
+    const { images, open, registry } = await fixture();
+    registry.push(NAME, one);
+    const other = await open();
+    const third = await open();
+    await using pin = await images.hold();
+    const add = pin.add.bind(pin);
+    const pruned: string[] = [];
+    pin.add = async (...digests) => {
+      if (pruned.length === 0) pruned.push(...(await third.prune({ all: true })).digests);
+      await add(...digests);
+    };
+    const [, { digest, disk }] = await Promise.all([
+      other.pull("python"),
+      images.ensure("python", { pin }),
+    ]);
+    expect(pruned).toEqual([one.manifest.digest]);
+    expect(digest).toBe(one.manifest.digest);
+    expect((await stat(disk.path)).size).toBe(disk.sizeBytes);
+  });
+
   test("never pulls when told so, by option or variable", async () => {
     const { images, registry } = await fixture();
     registry.push(NAME, one);

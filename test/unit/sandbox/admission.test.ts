@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Admission } from "../../../src/sandbox/admission.js";
 
@@ -29,4 +30,40 @@ test("boots take turns, and who gives up leaves the queue", async () => {
   first[Symbol.dispose]();
   (await third)[Symbol.dispose]();
   (await admission.bootTurn(signal))[Symbol.dispose]();
+});
+
+test("whatever is reserved, taken, refused and given back: what is used is the sum of what is held", () => {
+  const LIMITS = ["sandboxes", "memoryMiB", "vcpus"] as const;
+  const amount = fc.record({ memoryMiB: fc.nat(600), vcpus: fc.nat(3) });
+  const step = fc.tuple(fc.constantFrom("reserve", "take", "end", "end again"), amount, fc.nat());
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const admission = new Admission({ budget: BUDGET, concurrentBoots: 1 });
+      const held: { readonly of: typeof BUDGET; readonly end: Disposable }[] = [];
+      const ended: Disposable[] = [];
+      const sum = (key: keyof typeof BUDGET): number =>
+        held.reduce((total, { of }) => total + of[key], 0);
+      for (const [what, wanted, pick] of steps) {
+        const of = { sandboxes: 1, ...wanted };
+        const fits = LIMITS.every((key) => sum(key) + of[key] <= BUDGET[key]);
+        let isRefused = false;
+        if (what === "take") held.push({ of, end: admission.take(wanted) });
+        else if (what === "reserve") {
+          try {
+            held.push({ of, end: admission.reserve(wanted) });
+          } catch {
+            isRefused = true;
+          }
+        } else {
+          const [one] = what === "end" ? held.splice(pick % (held.length + 1), 1) : [];
+          const end = one?.end ?? ended[pick % (ended.length + 1)];
+          if (end !== undefined) ended.push(end);
+          end?.[Symbol.dispose]();
+        }
+        expect(isRefused).toBe(what === "reserve" && !fits);
+        const used = Object.fromEntries(LIMITS.map((key) => [key, sum(key)]));
+        expect(admission.used).toEqual(used);
+      }
+    }),
+  );
 });

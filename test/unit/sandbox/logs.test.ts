@@ -155,8 +155,28 @@ describe("what is new of a console", () => {
 });
 
 describe("FollowQueue", () => {
+  const queueOf = (maxItems: number, maxSize: number): FollowQueue<string> =>
+    new FollowQueue({
+      maxItems,
+      maxSize,
+      sizeOf: (item) => item.length,
+      marker: (dropped) => `-${dropped}`,
+    });
+
+  it("has room for few large entries, and again when they were read", async () => {
+    const queue = queueOf(100, 10);
+    for (const item of ["123456", "1234", "x"]) queue.push(item);
+    const reader = queue[Symbol.asyncIterator]();
+    const next = async () => (await reader.next()).value as string;
+    expect([await next(), await next(), await next()]).toEqual(["123456", "1234", "-1"]);
+    queue.push("0123456789");
+    queue.end();
+    expect(await next()).toBe("0123456789");
+    expect((await reader.next()).done).toBe(true);
+  });
+
   it("leaves out what a slow reader has no room for, and says how much", async () => {
-    const queue = new FollowQueue<string>(2, (dropped) => `-${dropped}`);
+    const queue = queueOf(2, 100);
     for (const item of ["a", "b", "c", "d"]) queue.push(item);
     const reader = queue[Symbol.asyncIterator]();
     const next = async () => (await reader.next()).value as string;

@@ -16,8 +16,9 @@ const guest = (uptimeMs: number, busyUsec: number): GuestMetrics => ({
 describe("metrics", () => {
   it("are percentages of the time since the look before", async () => {
     const clock = new ManualClock();
-    const host = { cpuMs: 1_000, residentBytes: 50 * 2 ** 20 };
-    let guestNow = guest(2_000, 0);
+    const host = { cpuMs: 1_000, ageMs: 2_000, residentBytes: 50 * 2 ** 20 };
+    // What it says of its age is not what the host goes by.
+    let guestNow = guest(1, 0);
     let looks = 0;
     const sampler = new MetricsSampler({
       clock,
@@ -26,7 +27,8 @@ describe("metrics", () => {
     });
     expect(await sampler.sample()).toMatchObject({ cpuPercent: 50, memoryMiB: 50 });
     host.cpuMs += 900;
-    guestNow = guest(3_000, 1_800_000);
+    host.ageMs += 600;
+    guestNow = guest(1_001, 1_800_000);
     clock.advance(199);
     expect(await sampler.sample()).toMatchObject({ cpuPercent: 50 });
     clock.advance(401);
@@ -40,12 +42,27 @@ describe("metrics", () => {
       [9e9, 200],
     ] as const) {
       clock.advance(1_000);
+      host.ageMs += 1_000;
       guestNow = guest(guestNow.uptimeMs + 1_000, busyUsec);
       expect(await sampler.sample()).toMatchObject({
         cpuPercent: 0,
         guest: { cpuPercent: percent },
       });
     }
+  });
+
+  it("are looked at again when the host's clock was set back", async () => {
+    let nowMs = 1_000_000;
+    let looks = 0;
+    const sampler = new MetricsSampler({
+      clock: { now: () => nowMs, after: () => () => {} },
+      readHost: async () => ({ cpuMs: 10 * ++looks, ageMs: 100 * looks, residentBytes: 0 }),
+      readGuest: async () => guest(1_000, 0),
+    });
+    await sampler.sample();
+    nowMs -= 500_000;
+    expect(await sampler.sample()).toMatchObject({ cpuPercent: 10 });
+    expect(looks).toBe(2);
   });
 
   it("are the guest's where the host has none, and the host's where the guest is silent", async () => {
@@ -55,11 +72,11 @@ describe("metrics", () => {
     expect(await noHost.sample()).toMatchObject({ cpuPercent: 25, memoryMiB: 100 });
     const noGuest = new MetricsSampler({
       clock,
-      readHost: async () => ({ cpuMs: 10, residentBytes: 2 ** 20 }),
+      readHost: async () => ({ cpuMs: 10, ageMs: 100, residentBytes: 2 ** 20 }),
       readGuest: () => Promise.reject(new Error("silent")),
     });
     expect(await noGuest.sample()).toEqual({
-      cpuPercent: null,
+      cpuPercent: 10,
       memoryMiB: 1,
       diskBytes: null,
       guest: null,
@@ -67,14 +84,15 @@ describe("metrics", () => {
   });
 
   it("of a process are read past whatever it calls itself", () => {
-    const fields = ["S", ...Array.from({ length: 10 }, () => "0"), "150", "50", "0"];
-    expect(
-      parseUsage(`12 (a ) b (c) ${fields.join(" ")}`, "Name:\tx\nVmRSS:\t  2048 kB\n"),
-    ).toEqual({
+    const zeros = (length: number): string[] => Array.from({ length }, () => "0");
+    const fields = ["S", ...zeros(10), "150", "50", ...zeros(6), "400", "0"];
+    const stat = `12 (a ) b (c) ${fields.join(" ")}`;
+    expect(parseUsage(stat, "Name:\tx\nVmRSS:\t  2048 kB\n", "10.50 3.1\n")).toEqual({
       cpuMs: 2_000,
+      ageMs: 6_500,
       residentBytes: 2 ** 21,
     });
-    expect(parseUsage("garbage", "")).toBeNull();
+    expect(parseUsage("garbage", "", "")).toBeNull();
   });
 
   it("of this process are plausible where there is a /proc", async () => {
@@ -82,6 +100,7 @@ describe("metrics", () => {
     expect(usage === null).toBe(process.platform !== "linux");
     expect(usage?.residentBytes ?? Infinity).toBeGreaterThan(2 ** 24);
     expect(usage?.cpuMs ?? Infinity).toBeGreaterThan(0);
+    expect(Math.abs((usage?.ageMs ?? 0) - process.uptime() * 1000)).toBeLessThan(5_000);
     expect(await readProcessUsage(2 ** 30)).toBeNull();
   });
 });

@@ -180,6 +180,20 @@ describe("a server that begins", () => {
     expect(bench.warnings()).toHaveLength(2);
   });
 
+  it("ends the others when one that belongs to nobody cannot be ended", async () => {
+    for (const id of ["sb-000000000001", "sb-000000000002", "sb-000000000003"]) await addVm(id);
+    const destroy = bench.guests.destroy.bind(bench.guests);
+    bench.guests.destroy = async (id) => {
+      if (id === "sb-000000000002") throw new Error("stuck");
+      await destroy(id);
+    };
+    await bench.open();
+    expect([...bench.guests.machines.keys()]).toEqual(["sb-000000000002"]);
+    expect(bench.warnings()).toContainEqual(
+      "The microVM sb-000000000002 could not be removed: stuck",
+    );
+  });
+
   it("removes folders without a record", async () => {
     const { upperDisk } = bench.paths.sandbox("default", "orphan");
     await mkdir(dirname(upperDisk), { recursive: true });

@@ -108,11 +108,28 @@ describe("a start", () => {
 
   it("writes the VM's id down before there is a VM", async () => {
     let record = "";
+    let holds = 0;
     bench.guests.beforeBoot = async () => {
+      holds = bench.images.holds;
       record = await readFile(bench.paths.sandbox("default", "box").record, "utf8");
     };
     const info = await manager.start(KEY, SPEC);
-    expect(JSON.parse(record)).toMatchObject({ state: "booting", vm: { id: info.vm?.id } });
+    expect(JSON.parse(record)).toMatchObject({
+      state: "booting",
+      vm: { id: info.vm?.id },
+      disk: { digest: info.imageDigest },
+    });
+    // Until then the image was held by the start itself.
+    expect([holds, bench.images.holds]).toEqual([1, 0]);
+  });
+
+  it("whose caller has gone before it begins leaves no sandbox", async () => {
+    const signal = AbortSignal.abort();
+    const aborted = { code: "MSB_ERR_ABORTED" };
+    await expect(manager.start(KEY, SPEC, { signal })).rejects.toMatchObject(aborted);
+    await expect(manager.create(KEY, SPEC, { signal })).rejects.toMatchObject(aborted);
+    expect(manager.list()).toEqual([]);
+    expect(bench.notices).toEqual([]);
   });
 
   it("whose caller goes away is called off, and the next one works", async () => {
@@ -313,6 +330,22 @@ describe("stop, start and remove at the same time", () => {
     expect(small.status().used).toEqual(NOTHING_USED);
     expect(bench.guests.machines.size).toBe(0);
   });
+
+  it("that lets go lets nobody touch what is the next server's, also when it is told to stop then", async () => {
+    await manager.start(KEY, SPEC);
+    const { vm } = bench.guests.only();
+    await manager.close({ sandboxes: "detach" });
+    expect(vm.isReleased).toBe(true);
+    await manager.close({ sandboxes: "stop" });
+    const refused = { code: "MSB_ERR_SHUTTING_DOWN" };
+    await expect(manager.stop(KEY)).rejects.toMatchObject(refused);
+    await expect(manager.remove(KEY, { force: true })).rejects.toMatchObject(refused);
+    expect(vm.stops).toBe(0);
+    expect(await readFile(upperDisk(), "utf8")).toBe("disk 0");
+    const next = await bench.open();
+    await next.remove(KEY, { force: true });
+    expect(bench.guests.machines.size).toBe(0);
+  });
 });
 
 describe("the end of a VM that nobody asked for", () => {
@@ -445,6 +478,22 @@ describe("close", () => {
     expect(await booting).toMatchObject({ code: "MSB_ERR_SHUTTING_DOWN" });
     await expect(manager.start(KEY, null)).rejects.toMatchObject({ code: "MSB_ERR_SHUTTING_DOWN" });
     expect(manager.list().map(({ state }) => state)).toEqual(["stopped", "stopped"]);
+    expect(bench.guests.machines.size).toBe(0);
+  });
+
+  it("that lets go lets nobody touch what is the next server's, also when it is told to stop then", async () => {
+    await manager.start(KEY, SPEC);
+    const { vm } = bench.guests.only();
+    await manager.close({ sandboxes: "detach" });
+    expect(vm.isReleased).toBe(true);
+    await manager.close({ sandboxes: "stop" });
+    const refused = { code: "MSB_ERR_SHUTTING_DOWN" };
+    await expect(manager.stop(KEY)).rejects.toMatchObject(refused);
+    await expect(manager.remove(KEY, { force: true })).rejects.toMatchObject(refused);
+    expect(vm.stops).toBe(0);
+    expect(await readFile(upperDisk(), "utf8")).toBe("disk 0");
+    const next = await bench.open();
+    await next.remove(KEY, { force: true });
     expect(bench.guests.machines.size).toBe(0);
   });
 });
