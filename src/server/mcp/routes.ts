@@ -1,7 +1,7 @@
 /** `/mcp`: the Model Context Protocol over plain POST, without sessions and without streams. */
 import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js";
 import { Type } from "@sinclair/typebox";
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from "fastify";
 import type { SandboxService } from "../../sandbox/service.js";
 import { abortable } from "../../util/async.js";
 import { clientGone } from "../streams/client-gone.js";
@@ -18,7 +18,7 @@ const VERSION_HEADER = "mcp-protocol-version";
 /** The first version of the protocol, and the only one of the old server. */
 const FIRST_VERSION = "2024-11-05";
 
-const SCHEMA = {
+const SCHEMA: FastifySchema = {
   summary: "The Model Context Protocol: one message or a batch, answered as JSON",
   description: `Tools: ${TOOLS.map(({ name }) => name).join(", ")}. There are no sessions and no streams.`,
   tags: ["mcp"],
