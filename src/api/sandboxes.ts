@@ -9,14 +9,28 @@ const Labels = Type.Record(
 );
 
 const specOptions = {
-  memoryMiB: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1 })),
-  cpus: Type.Optional(Type.Integer({ minimum: 1, maximum: 255 })),
+  memoryMiB: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1, description: "Default 1024, at least 64" }),
+  ),
+  cpus: Type.Optional(Type.Integer({ minimum: 1, maximum: 255, description: "Default 1" })),
   diskMiB: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1, description: "Of the private disk" }),
+    Type.Integer({
+      minimum: 1,
+      maximum: 2 ** 32 - 1,
+      description: "Of the private disk. Default 4096, at least 16",
+    }),
   ),
   env: Type.Optional(Type.Array(EnvEntry, { description: "NAME=value, after the image's own" })),
-  workdir: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 4096 }))),
-  user: Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 256 }))),
+  workdir: Type.Optional(
+    Nullable(Type.String({ minLength: 1, maxLength: 4096 }), {
+      description: "Where commands and code start. Default is the image's",
+    }),
+  ),
+  user: Type.Optional(
+    Nullable(Type.String({ minLength: 1, maxLength: 256 }), {
+      description: "Whom commands and code run as. Default is the image's",
+    }),
+  ),
   labels: Type.Optional(Labels),
   idleTimeoutMs: Type.Optional(Milliseconds("Stops it when nobody used it for so long; 0: never")),
   maxLifetimeMs: Type.Optional(Milliseconds("Stops it so long after its start; 0: never")),

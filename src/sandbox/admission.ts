@@ -63,10 +63,11 @@ export class Admission {
   }
 }
 
+/** As the server's settings have them (see config.ts). */
 const OPTIONS = {
   sandboxes: "maxSandboxes",
-  memoryMiB: "maxMemoryMiB",
-  vcpus: "maxVcpus",
+  memoryMiB: "memoryBudgetMiB",
+  vcpus: "vcpuBudget",
 } as const;
 
 function tooMany(limit: keyof Budget, wanted: number, used: Budget, budget: Budget): MsbError {

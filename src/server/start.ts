@@ -139,7 +139,8 @@ function logFetches(logger: Logger): (progress: FetchProgress) => void {
   };
 }
 
-function onNotice(logger: Logger, metrics: ServerMetrics): (notice: SandboxNotice) => void {
+/** Sandboxes are named as in the lines of requests, so that one search finds both. Never throws. */
+export function onNotice(logger: Logger, metrics: ServerMetrics): (notice: SandboxNotice) => void {
   return (notice) => {
     try {
       if (notice.kind === "stage") metrics.onStartStage(notice.stage);
@@ -147,7 +148,8 @@ function onNotice(logger: Logger, metrics: ServerMetrics): (notice: SandboxNotic
       else if (notice.kind === "event") {
         const { type, message, details } = notice.event;
         const level = type === "failed" ? "warn" : "info";
-        logger[level]({ sandbox: notice.key, event: type, ...details }, message);
+        const { namespace, name } = notice.key;
+        logger[level]({ ...details, namespace, sandbox: name, event: type }, message);
       }
     } catch (error) {
       logger.error({ error: messageOf(error) }, "A notice of a sandbox got lost");

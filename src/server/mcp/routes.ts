@@ -1,10 +1,12 @@
 /** `/mcp`: the Model Context Protocol over plain POST, without sessions and without streams. */
 import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js";
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { Type } from "@sinclair/typebox";
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from "fastify";
 import type { SandboxService } from "../../sandbox/service.js";
 import { abortable } from "../../util/async.js";
 import { clientGone } from "../streams/client-gone.js";
 import { mcpServer } from "./mcp-server.js";
+import { TOOLS } from "./tools.js";
 
 export interface McpRoutesOpts {
   readonly sandboxes: SandboxService;
@@ -16,6 +18,16 @@ const VERSION_HEADER = "mcp-protocol-version";
 /** The first version of the protocol, and the only one of the old server. */
 const FIRST_VERSION = "2024-11-05";
 
+const SCHEMA: FastifySchema = {
+  summary: "The Model Context Protocol: one message or a batch, answered as JSON",
+  description: `Tools: ${TOOLS.map(({ name }) => name).join(", ")}. There are no sessions and no streams.`,
+  tags: ["mcp"],
+  response: {
+    200: Type.Unknown({ description: "A response of JSON-RPC 2.0, also for a tool that failed" }),
+    202: Type.Null({ description: "Notifications alone: nothing" }),
+  },
+};
+
 /**
  * No stream is offered for a GET and there is no session to DELETE: those are refused as everywhere, with 405.
  *
@@ -23,7 +35,7 @@ const FIRST_VERSION = "2024-11-05";
  * socket: so hooks, logs and limits of the application hold here as for any other route.
  */
 export async function mcpRoutes(app: FastifyInstance, opts: McpRoutesOpts): Promise<void> {
-  app.post("/mcp", { schema: { hide: true } }, async (request, reply) => {
+  app.post("/mcp", { schema: SCHEMA }, async (request, reply) => {
     const response = await answer(request, reply, opts);
     reply.code(statusFor(response.status, request));
     const type = response.headers.get("content-type");

@@ -1,5 +1,6 @@
 import type { FastifyInstance, HTTPMethods } from "fastify";
 import { beforeEach, describe, expect, it } from "vitest";
+import { resolveSpec } from "../../../src/sandbox/spec.js";
 import { testApp } from "../../helpers/test-app.js";
 
 interface Operation {
@@ -13,6 +14,8 @@ interface Document {
   readonly openapi: string;
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 }
+
+const NO_LIMITS = { idleTimeoutMs: 0, maxLifetimeMs: 0 };
 
 let app: FastifyInstance;
 let document: Document;
@@ -44,6 +47,17 @@ describe("the description of the API", () => {
   it("names the one operation that needs no key", () => {
     const open = operations.filter(({ operation }) => operation.security?.length === 0);
     expect(open.map(({ name }) => name)).toEqual(["GET /api/v1/health"]);
+  });
+
+  it("tells the defaults and the least that a sandbox can have, as the service checks them", () => {
+    const text = JSON.stringify(document.paths["/api/v1/sandboxes"]);
+    const spec = resolveSpec({ image: "x" }, NO_LIMITS);
+    expect(text).toContain(`Default ${spec.memoryMiB}, at least 64`);
+    expect(text).toContain(`"Default ${spec.cpus}"`);
+    expect(text).toContain(`Default ${spec.diskMiB}, at least 16`);
+    expect(() => resolveSpec({ image: "x", memoryMiB: 64, diskMiB: 16 }, NO_LIMITS)).not.toThrow();
+    expect(() => resolveSpec({ image: "x", memoryMiB: 63 }, NO_LIMITS)).toThrow(/memoryMiB/);
+    expect(() => resolveSpec({ image: "x", diskMiB: 15 }, NO_LIMITS)).toThrow(/diskMiB/);
   });
 
   it("has exactly the routes of the application", async () => {
