@@ -23,7 +23,7 @@ export const InfoView = Type.Object({
   budget: BudgetView,
   used: BudgetView,
   counts: Type.Object(Object.fromEntries(SANDBOX_STATES.map((state) => [state, Type.Integer()])), {
-    description: "Sandboxes by state",
+    description: "Sandboxes by state, of the namespaces that the key is for",
   }),
   limits: Type.Object({ maxBodyBytes: Type.Integer(), maxOutputBytes: Type.Integer() }),
   features: Type.Array(Type.String()),

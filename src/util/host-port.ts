@@ -15,6 +15,11 @@ export function isHostPort(text: string): boolean {
   return host.startsWith("[") ? isIPv6(host.slice(1, -1)) && !host.includes("%") : NAME.test(host);
 }
 
+/** `127.0.0.1:5555`, `[::1]:5555`. */
+export function hostPort(address: string, port: number): string {
+  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 /**
  * Does this name a host that is never reached over a wire? `host` may have a port and brackets. Only what no DNS
  * server is asked about counts: `localhost` (RFC 6761), 127.0.0.0/8, ::1.

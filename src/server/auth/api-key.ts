@@ -1,5 +1,6 @@
 /** API keys: `msb_` and a JWT that the server's key signs. What is in them: the one namespace they are for. */
 import { decodeJwt, errors, jwtVerify, SignJWT } from "jose";
+import { namespaceProblem } from "../../api/names.js";
 import { MsbError } from "../../errors.js";
 import { ANY_NAMESPACE, type Principal } from "./authenticator.js";
 import { isKeyId, newKeyId } from "./key-id.js";
@@ -12,7 +13,6 @@ const KEY = /^msb_[\w-]+\.[\w-]+\.[\w-]+$/;
 const MAX_KEY_LENGTH = 4096;
 /** Clocks of two hosts may differ by so much. */
 const LEEWAY_S = 60;
-const NAMESPACE = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
 
 export interface IssuedKey {
   /** The secret; shown once and kept nowhere. */
@@ -35,7 +35,7 @@ export type VerifiedKey = Principal & { readonly expiresAt: Date };
 /** Throws MSB_ERR_INVALID_ARGUMENT for a namespace that cannot be. */
 export async function issueApiKey(serverKey: ServerKey, opts: IssueKeyOpts): Promise<IssuedKey> {
   const { namespace, lifetimeS, now = new Date() } = opts;
-  if (namespace !== ANY_NAMESPACE && !NAMESPACE.test(namespace)) {
+  if (namespace !== ANY_NAMESPACE && namespaceProblem(namespace) !== null) {
     throw new MsbError(
       "MSB_ERR_INVALID_ARGUMENT",
       `The namespace ${JSON.stringify(namespace.slice(0, 80))} cannot be: use up to 63 letters, digits, hyphens and ` +

@@ -1,5 +1,5 @@
 /** The five tools as models see them: names, what they do, what they take. */
-import { type Static, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import type { Tool } from "@modelcontextprotocol/sdk/types.js";
 
 /**
@@ -112,12 +112,6 @@ export const MetricsArguments = Type.Object({
     }),
   ),
 });
-
-export type StartArgs = Static<typeof StartArguments>;
-export type StopArgs = Static<typeof StopArguments>;
-export type RunCodeArgs = Static<typeof RunCodeArguments>;
-export type RunCommandArgs = Static<typeof RunCommandArguments>;
-export type MetricsArgs = Static<typeof MetricsArguments>;
 
 const READ_ONLY = {
   readOnlyHint: true,

@@ -60,8 +60,10 @@ export function errorBody(error: MsbError, requestId: string): ErrorBody {
 /** What the outside may know of anything thrown. What it may not know is in the log, once. */
 export function publicError(thrown: unknown, request: FastifyRequest): MsbError {
   if (isMsbError(thrown)) {
-    const level = httpStatus(thrown.code) >= 500 ? "warn" : "info";
-    request.log[level]({ code: thrown.code, err: thrown }, thrown.message);
+    const { code, message } = thrown;
+    // What callers do wrong has no stack worth keeping, and they can do it often.
+    if (httpStatus(code) >= 500) request.log.warn({ code, err: thrown }, message);
+    else request.log.info({ code }, message);
     return thrown;
   }
   const known = fromFastify(thrown);

@@ -10,6 +10,7 @@ import { MsbError } from "../../errors.js";
 import type { MsbPaths } from "../../paths.js";
 import { deferred, settlesWithin, throwIfAborted } from "../../util/async.js";
 import { CleanUp } from "../../util/clean-up.js";
+import { hostPort } from "../../util/host-port.js";
 import { ServerLock } from "./server-lock.js";
 import type { ServerProcess } from "./server-process.js";
 
@@ -152,11 +153,6 @@ async function listen(
     address: hostPort(host, boundPort),
     url: `http://${hostPort(reachable(host), boundPort)}`,
   };
-}
-
-/** `127.0.0.1:5555`, `[::1]:5555`. */
-export function hostPort(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function reachable(host: string): string {

@@ -1,8 +1,9 @@
 /** The server about itself: health, facts, its own API, numbers. */
 import { Type } from "@sinclair/typebox";
 import { HealthView, InfoView } from "../../api/info.js";
+import { SANDBOX_STATES, type SandboxService, type ServiceStatus } from "../../sandbox/service.js";
 import type { App, ServerContext } from "../context.js";
-import { requireAnyNamespace } from "../namespace-access.js";
+import { requireAnyNamespace, visibleNamespace } from "../namespace-access.js";
 import { API, FAILURES } from "./common.js";
 
 const tags = ["server"];
@@ -28,8 +29,10 @@ export function infoRoutes(app: App, context: ServerContext): void {
         response: { 200: InfoView, ...FAILURES },
       },
     },
-    async () => {
-      const { counts, budget, used } = sandboxes.status();
+    async (request) => {
+      const { budget, used, ...status } = sandboxes.status();
+      const namespace = visibleNamespace(request.principal, undefined);
+      const counts = namespace === undefined ? status.counts : countsIn(sandboxes, namespace);
       const { maxBodyBytes, maxOutputBytes } = config;
       return {
         version,
@@ -72,6 +75,13 @@ export function infoRoutes(app: App, context: ServerContext): void {
       return reply.type(metrics.registry.contentType).send(await metrics.text(sandboxes));
     },
   );
+}
+
+/** By state. */
+function countsIn(sandboxes: SandboxService, namespace: string): ServiceStatus["counts"] {
+  const counts = Object.fromEntries(SANDBOX_STATES.map((state) => [state, 0]));
+  for (const { state } of sandboxes.list({ namespace })) counts[state]! += 1;
+  return counts as ServiceStatus["counts"];
 }
 
 function featuresOf(app: App): string[] {

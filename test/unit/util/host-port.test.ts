@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isHostPort, isLoopbackHost } from "../../../src/util/host-port.js";
+import { hostPort, isHostPort, isLoopbackHost } from "../../../src/util/host-port.js";
 
 test.each([
   "a",
@@ -55,3 +55,8 @@ test.each([
   "0.0.0.0",
   "",
 ])("%j may be another one", (host) => expect(isLoopbackHost(host)).toBe(false));
+
+test("an address and a port are put together, IPv6 in brackets", () => {
+  expect(hostPort("127.0.0.1", 5555)).toBe("127.0.0.1:5555");
+  expect(hostPort("::1", 80)).toBe("[::1]:80");
+});

@@ -4,6 +4,7 @@ import { isMsbError } from "../../../errors.js";
 import type { MsbPaths } from "../../../paths.js";
 import type { RunningServer } from "../../../server/process/serve.js";
 import type { ServerProcess } from "../../../server/process/server-process.js";
+import { hostPort } from "../../../util/host-port.js";
 import { CliCommand, UsageError } from "../../command.js";
 import { type CliContext, isTerminal } from "../../context.js";
 import { printJson, printLine } from "../../output.js";
@@ -160,8 +161,7 @@ function isSameServer(
 ): error is Error & { details: Record<string, unknown> } {
   if (!isMsbError(error, "MSB_ERR_SERVER_RUNNING")) return false;
   const { address, isDev } = error.details;
-  const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
-  return address === `${host}:${settings.port}` && isDev === settings.isDev;
+  return address === hostPort(settings.host, settings.port) && isDev === settings.isDev;
 }
 
 function keyOnCommandLine(command: CliCommand): UsageError {

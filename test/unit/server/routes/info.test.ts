@@ -22,8 +22,12 @@ describe("the server about itself", () => {
       nodeVersion: process.versions.node,
       hypervisor: { driver: "qemu", reason: "there is no /dev/kvm", isConfirmed: true },
       used: { sandboxes: 1, memoryMiB: 512, vcpus: 1 },
-      counts: { running: 1, stopped: 0 },
+      counts: { running: 0, stopped: 0 },
     });
+    const counts = async (key: string) =>
+      (await app.inject({ url: "/api/v1/info", headers: bearer(key) })).json().counts;
+    expect(await counts("default")).toMatchObject({ running: 1, stopped: 0 });
+    expect(await counts("*")).toMatchObject({ running: 1, stopped: 0 });
   });
 
   it("has numbers for Prometheus, for keys of all namespaces", async () => {
