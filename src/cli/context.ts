@@ -30,7 +30,7 @@ export interface CliContext {
 }
 
 /** The images of this machine, as the commands use them; types only, so that help does not load them. */
-export type ImagesApi = Pick<Images, keyof Images>;
+export type ImagesApi = Omit<Images, "hold">;
 
 export function isTerminal(stream: OutputStream | InputStream): boolean {
   return stream.isTTY === true;

@@ -25,10 +25,14 @@ export class Admission {
     return this.#used;
   }
 
-  /** Reserves until the reservation is disposed of. Throws MSB_ERR_TOO_MANY_SANDBOXES that names the limit. */
+  /**
+   * Reserves until the reservation is disposed of. Throws MSB_ERR_TOO_MANY_SANDBOXES that names the limit, and
+   * MSB_ERR_INVALID_ARGUMENT for what would not fit were nothing else there.
+   */
   reserve(amount: Omit<Budget, "sandboxes">): Disposable {
     const wanted = { sandboxes: 1, ...amount };
     for (const limit of ["sandboxes", "memoryMiB", "vcpus"] as const) {
+      if (wanted[limit] > this.budget[limit]) throw tooLarge(limit, wanted[limit], this.budget);
       const wouldUse = this.#used[limit] + wanted[limit];
       if (wouldUse > this.budget[limit])
         throw tooMany(limit, wanted[limit], this.#used, this.budget);
@@ -69,6 +73,15 @@ const OPTIONS = {
   memoryMiB: "memoryBudgetMiB",
   vcpus: "vcpuBudget",
 } as const;
+
+function tooLarge(limit: keyof Budget, wanted: number, budget: Budget): MsbError {
+  return new MsbError(
+    "MSB_ERR_INVALID_ARGUMENT",
+    `The sandbox needs ${wanted} ${limit}, and all sandboxes together may have ${budget[limit]}. Ask for less, or ` +
+      `raise the server's ${OPTIONS[limit]}.`,
+    { details: { limit, option: OPTIONS[limit], budget: budget[limit], wanted } },
+  );
+}
 
 function tooMany(limit: keyof Budget, wanted: number, used: Budget, budget: Budget): MsbError {
   return new MsbError(

@@ -93,7 +93,7 @@ function commandError(error: unknown, request: CommandRequest, maxOutputBytes: n
     return new MsbError(
       error.code,
       `The command ${command} wrote more than ${maxOutputBytes} bytes and was killed. Let it write to a file, or ` +
-        "raise the server's maxOutputBytes.",
+        "raise the server's limit (--max-output-mib).",
       { cause: error, details: { command, maxOutputBytes } },
     );
   }

@@ -179,8 +179,6 @@ export class RunningSandbox {
 
 function isTransport(error: unknown): boolean {
   return (
-    isMsbError(error, "MSB_ERR_AGENT_UNREACHABLE") ||
-    isMsbError(error, "MSB_ERR_EXEC_NOT_FOUND") ||
-    isMsbError(error, "MSB_ERR_KERNEL_DIED")
+    isMsbError(error, "MSB_ERR_AGENT_UNREACHABLE") || isMsbError(error, "MSB_ERR_EXEC_NOT_FOUND")
   );
 }

@@ -204,7 +204,8 @@ export interface SandboxService {
   ): Promise<CommandResult>;
   /**
    * Runs code when it is iterated. An aborted signal, or a reader that stops early, interrupts the code. Throws
-   * MSB_ERR_KERNEL_UNAVAILABLE, MSB_ERR_CONTEXT_NOT_FOUND, MSB_ERR_OUTPUT_LIMIT; what the code itself does is events.
+   * MSB_ERR_KERNEL_UNAVAILABLE, MSB_ERR_CONTEXT_NOT_FOUND, MSB_ERR_OUTPUT_LIMIT, and MSB_ERR_RATE_LIMITED when too
+   * many calls wait for the context; what the code itself does is events.
    */
   runCode(
     key: SandboxKey,

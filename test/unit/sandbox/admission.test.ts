@@ -17,6 +17,17 @@ test("what is reserved is given back once, and what runs already is never refuse
   expect(admission.used).toEqual({ sandboxes: 0, memoryMiB: 0, vcpus: 0 });
 });
 
+test("what is larger than the whole budget is no matter of time", () => {
+  const admission = new Admission({ budget: BUDGET, concurrentBoots: 1 });
+  expect(() => admission.reserve({ memoryMiB: 1_001, vcpus: 1 })).toThrow(
+    expect.objectContaining({
+      code: "MSB_ERR_INVALID_ARGUMENT",
+      details: { limit: "memoryMiB", option: "memoryBudgetMiB", budget: 1_000, wanted: 1_001 },
+    }),
+  );
+  expect(admission.used).toEqual({ sandboxes: 0, memoryMiB: 0, vcpus: 0 });
+});
+
 test("boots take turns, and who gives up leaves the queue", async () => {
   const admission = new Admission({ budget: BUDGET, concurrentBoots: 1 });
   const { signal } = new AbortController();
