@@ -60,10 +60,6 @@ export class FakeImages implements ImagesApi {
     return { ...image, disk: image.disk! };
   }
 
-  async hold(): ReturnType<ImagesApi["hold"]> {
-    throw new Error("no command holds images");
-  }
-
   async list(): Promise<ImageInfo[]> {
     await this.#record("list", []);
     return this.images;
