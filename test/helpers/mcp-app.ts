@@ -6,6 +6,7 @@ import type { SandboxService } from "../../src/sandbox/service.js";
 import { ANY_NAMESPACE, type Authenticator } from "../../src/server/auth/authenticator.js";
 import { mcpRoutes } from "../../src/server/mcp/routes.js";
 import { authPlugin } from "../../src/server/plugins/auth.js";
+import { handleUnknownRoutes } from "../../src/server/plugins/unknown-routes.js";
 import { type ScriptedSandboxes, scriptedSandboxes } from "./scripted-sandboxes.js";
 
 export interface McpApp {
@@ -35,8 +36,10 @@ export async function startMcpApp(
   };
   const app = Fastify();
   prepare?.(app);
+  const handleOtherMethods = handleUnknownRoutes(app);
   await app.register(authPlugin, { authenticator });
   await app.register(mcpRoutes, { sandboxes, serverVersion: "1.2.3", maxOutputBytes: 1_000_000 });
+  handleOtherMethods();
   await app.listen({ host: "127.0.0.1", port: 0 });
   onTestFinished(async () => {
     app.server.closeAllConnections();

@@ -13,8 +13,8 @@ export interface CollectOpts {
   /** What the run was allowed, for the line that says it was too long. */
   readonly timeoutSeconds: number | null;
   readonly maxOutputBytes: number;
-  /** Told of each value and of all that was displayed, for callers that know more than lines. */
-  readonly onResult?: (result: RichResult) => void;
+  /** Told of each value and of all that was displayed, for callers that know more than lines; gives the bytes it keeps. */
+  readonly onResult?: (result: RichResult) => number;
 }
 
 type RunEnd = Extract<RunEvent, { type: "end" }>;
@@ -29,9 +29,12 @@ export async function collectRunLines(
 ): Promise<RunLines> {
   const lines = new OutputLines();
   let bytes = 0;
-  const push = (stream: OutputLine["stream"], text: string): void => {
-    bytes += Buffer.byteLength(text);
+  const count = (more: number): void => {
+    bytes += more;
     if (bytes > opts.maxOutputBytes) throw tooMuch(opts.maxOutputBytes);
+  };
+  const push = (stream: OutputLine["stream"], text: string): void => {
+    count(Buffer.byteLength(text));
     lines.push(stream, text);
   };
   let end: RunEnd | undefined;
@@ -40,7 +43,7 @@ export async function collectRunLines(
     else if (event.type === "end") end = event;
     else if (event.type === "result") {
       const { result } = event;
-      opts.onResult?.(result);
+      count(opts.onResult?.(result) ?? 0);
       if (result.text !== undefined) push("stdout", `${result.text}\n`);
     }
   }

@@ -92,7 +92,11 @@ const ENTRIES: Readonly<Record<ToolName, ToolEntry>> = {
       {
         timeoutSeconds: timeoutS,
         maxOutputBytes,
-        onResult: (result) => images.push(...imageContent(result)),
+        onResult: (result) => {
+          const shown = imageContent(result);
+          images.push(...shown);
+          return shown.reduce((bytes, { data }) => bytes + data.length, 0);
+        },
       },
     );
     return [asText({ status, language: args.language, output }), ...images];
