@@ -101,7 +101,8 @@ describe.each(testDrivers)("the control channel under %s", (driver) => {
   it("tells when a program that runs on has closed it, after what it wrote before", async () => {
     const session = await sh("echo last >&3; echo out; exec 3>&-; sleep 1; echo later");
     const events: string[] = [];
-    session.onControlClosed(() => events.push("closed"));
+    // It has been received by then; the reader takes it in the same turn.
+    session.onControlClosed(() => setImmediate(() => events.push("closed")));
     for await (const { channel, data } of session.output) {
       events.push(`${channel}:${data.toString()}`);
     }
