@@ -77,24 +77,25 @@ describe.each(testDrivers)("code through REST under %s", (driver) => {
     events.map((event) => (event.type === "stdout" ? event.text : "")).join("");
 
   it("events come as they happen, as lines of JSON", async () => {
-    const seen: [string, number][] = [];
+    const firstAt = new Map<string, number>();
     const code = `import sys, time\nprint('on')\ntime.sleep(${PAUSE_S})\nprint('off', file=sys.stderr)\n6 * 7`;
-    for await (const event of run({ code })) seen.push([event.type, performance.now()]);
-    expect(seen.map(([type]) => type)).toEqual(["stdout", "stderr", "result", "end"]);
-    expect(seen[1]![1] - seen[0]![1]).toBeGreaterThan(PAUSE_S * 500);
+    for await (const { type } of run({ code })) {
+      if (!firstAt.has(type)) firstAt.set(type, performance.now());
+    }
+    expect([...firstAt.keys()]).toEqual(["stdout", "stderr", "result", "end"]);
+    expect(firstAt.get("stderr")! - firstAt.get("stdout")!).toBeGreaterThan(PAUSE_S * 500);
   });
 
   it("events come as server-sent events when these are asked for", async () => {
-    const response = await post({ code: "print('a')\n1" }, { accept: "text/event-stream" });
+    const response = await post({ code: "1" }, { accept: "text/event-stream" });
     expect(response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
     const lines: string[] = [];
     for await (const line of linesOf(response)) lines.push(line);
     expect(lines.filter((line) => line.startsWith("event: "))).toEqual([
-      "event: stdout",
       "event: result",
       "event: end",
     ]);
-    expect(lines).toContain('data: {"type":"stdout","text":"a\\n"}');
+    expect(lines).toContain('data: {"type":"result","result":{"isValue":true,"text":"1"}}');
   });
 
   it("an exception is text and parts, and values have their forms", async () => {
@@ -172,7 +173,8 @@ describe.each(testDrivers)("code through REST under %s", (driver) => {
     const events: RunEvent[] = [];
     for await (const event of run({ code: "print('on')\nwhile True: pass" })) {
       events.push(event);
-      if (event.type !== "stdout") continue;
+      // What is printed may come in pieces.
+      if (event.type !== "stdout" || events.length > 1) continue;
       const answer = await call("POST", `${CONTEXTS}/python/interrupt`);
       expect(answer).toEqual([200, { interrupted: true }]);
     }
@@ -204,7 +206,7 @@ describe.each(testDrivers)("code through REST under %s", (driver) => {
     const client = new AbortController();
     const leave = async (): Promise<void> => {
       for await (const event of run(body, client.signal)) {
-        expect(event).toEqual({ type: "stdout", text: "on\n" });
+        expect(event.type).toBe("stdout");
         client.abort();
       }
     };

@@ -11,9 +11,11 @@ const KERNEL_FRAME =
 const MAX_LINE_BYTES = 16 * 1024 * 1024 - 4096;
 // How long output waits until the host has seen what was written elsewhere before: see Control.showOrder.
 const MARK_WAIT_MS = 1000;
+// Of waits for nothing, one after the other.
+const MAX_VAIN_WAITS = 2;
 // All waits of a run together, and the share of its time that may be added.
-const MAX_MARK_WAITS_MS = 2000;
-const MARK_WAITS_SHARE = 0.1;
+const MAX_MARK_WAITS_MS = 10_000;
+const MARK_WAITS_SHARE = 0.5;
 // How often it is looked for SIGINT while the code awaits something.
 const POLL_MS = 20;
 const FORMS = ["text", "html", "markdown", "svg", "png", "jpeg", "latex", "json"];
@@ -222,6 +224,7 @@ class Control {
   beginRun() {
     // The host has seen how the run before ended.
     if (this.last === this.fd) this.last = null;
+    this.vainWaits = 0;
     this.waitedMs = 0;
     this.beganAt = host.now();
   }
@@ -240,11 +243,17 @@ class Control {
     const startedAt = host.now();
     const allMs = MAX_MARK_WAITS_MS + MARK_WAITS_SHARE * (startedAt - this.beganAt);
     const leftMs = Math.min(MARK_WAIT_MS, allMs - this.waitedMs);
-    if (leftMs <= 0) return;
+    if (this.hasSeenMark()) this.vainWaits = 0;
+    if (leftMs <= 0 || this.vainWaits === MAX_VAIN_WAITS) return;
     const number = (this.marks = (this.marks + 1) | 0);
     this.send({ type: "mark", number });
     this.awaitMark(number, startedAt + leftMs);
+    if (!this.hasSeenMark()) this.vainWaits++;
     this.waitedMs += host.now() - startedAt;
+  }
+
+  hasSeenMark() {
+    return Atomics.load(this.shared, MARKED) === this.marks;
   }
 
   awaitMark(number, until) {

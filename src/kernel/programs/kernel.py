@@ -37,9 +37,11 @@ MAX_LINE_BYTES = 16 * 1024 * 1024 - 4096
 MAX_HOST_LINE_BYTES = 8 * 1024 * 1024
 # How long a writer waits for what was written elsewhere before to be read, so that the order stays visible.
 SWITCH_WAIT_SECONDS = 1.0
+# Of waits for nothing, one after the other.
+MAX_VAIN_WAITS = 2
 # All waits of a run together, and the share of its time that may be added.
-MAX_SWITCH_WAITS_SECONDS = 2.0
-SWITCH_WAITS_SHARE = 0.1
+MAX_SWITCH_WAITS_SECONDS = 10.0
+SWITCH_WAITS_SHARE = 0.5
 # Sources of earlier runs that tracebacks can still show.
 MAX_SOURCES = 500
 # Lone surrogates are shown as escapes: printing never fails for what is printed.
@@ -123,18 +125,25 @@ class WriteOrder:
         # The host has seen how the run before ended.
         if self.last not in (1, 2):
             self.last = None
+        self.vain_waits = 0
         self.waited = 0.0
         self.began = clock()
 
     def show(self, fd):
         last, self.last = self.last, fd
-        if last is None or last == fd or unread_bytes(last) == 0:
+        if last is None or last == fd:
+            return
+        if unread_bytes(last) == 0:
+            self.vain_waits = 0
+            return
+        if self.vain_waits == MAX_VAIN_WAITS:
             return
         now = clock()
         left = MAX_SWITCH_WAITS_SECONDS + SWITCH_WAITS_SHARE * (now - self.began) - self.waited
         until = now + min(SWITCH_WAIT_SECONDS, left)
         while clock() < until and unread_bytes(last) > 0:
             sleep(0.0002)
+        self.vain_waits = self.vain_waits + 1 if unread_bytes(last) > 0 else 0
         self.waited += clock() - now
 
 
