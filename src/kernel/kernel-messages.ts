@@ -23,12 +23,16 @@ export type KernelMessage =
     }
   | { readonly type: "error"; readonly id: string; readonly error: RunError }
   | { readonly type: "end"; readonly id: string; readonly reason: KernelEndReason }
+  | { readonly type: "mark"; readonly number: number }
   | { readonly type: "synced"; readonly nonce: string; readonly running: string | null };
 
+export type HostMessage =
+  | { readonly type: "run"; readonly id: string; readonly code: string }
+  | { readonly type: "sync"; readonly nonce: string }
+  | { readonly type: "marked"; readonly number: number };
+
 /** A message as bytes. Begins with a line feed: an earlier writer may have been cut off within a line. */
-export function encodeHostMessage(
-  message: { type: "run"; id: string; code: string } | { type: "sync"; nonce: string },
-): Buffer {
+export function encodeHostMessage(message: HostMessage): Buffer {
   const line = Buffer.from(`\n${JSON.stringify(message)}\n`);
   if (line.length - 2 > MAX_HOST_LINE_BYTES) {
     throw new MsbError(
@@ -62,6 +66,10 @@ export function parseKernelMessage(line: Buffer): KernelMessage | undefined {
       const id = asId(raw["id"]);
       const reason = END_REASONS.find((known) => known === raw["reason"]);
       return id && reason ? { type: "end", id, reason } : undefined;
+    }
+    case "mark": {
+      const number = raw["number"];
+      return Number.isSafeInteger(number) ? { type: "mark", number: number as number } : undefined;
     }
     case "synced": {
       const nonce = asId(raw["nonce"]);

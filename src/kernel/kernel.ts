@@ -45,6 +45,9 @@ export class Kernel {
   #run: CodeRun | undefined;
   /** Runs that are interrupted until they heed it. */
   readonly #insisting = new WeakSet<CodeRun>();
+  /** The last mark that was not answered yet: with it, those before are answered, too. */
+  #mark: number | undefined;
+  #isAnsweringMarks = false;
   #isReady = false;
   #death: KernelDeath | undefined;
   /** Why it is as good as dead, whatever its exit will look like. */
@@ -198,6 +201,7 @@ export class Kernel {
   #take(message: KernelMessage | undefined): void {
     if (message === undefined) return;
     if (message.type === "synced") return this.#takeSynced(message);
+    if (message.type === "mark") return void this.#answerMark(message.number);
     if (this.#syncNonce !== undefined) return;
     if (message.type === "ready") return this.#becomeReady();
     const run = this.#run;
@@ -226,6 +230,24 @@ export class Kernel {
       this.#run.requestStop("abandoned");
     }
     this.#synced.resolve();
+  }
+
+  /** All that it wrote before has been seen. One answer at a time: it may ask without reading any. */
+  async #answerMark(number: number): Promise<void> {
+    this.#mark = number;
+    if (this.#isAnsweringMarks) return;
+    this.#isAnsweringMarks = true;
+    for (let next = this.#takeMark(); next !== undefined; next = this.#takeMark()) {
+      const answer = encodeHostMessage({ type: "marked", number: next });
+      await this.#session.writeControl(answer).catch(() => {});
+    }
+    this.#isAnsweringMarks = false;
+  }
+
+  #takeMark(): number | undefined {
+    const number = this.#mark;
+    this.#mark = undefined;
+    return number;
   }
 
   /** It said that it exits: the end of the run is the end of the interpreter. */

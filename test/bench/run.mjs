@@ -1,7 +1,7 @@
 /**
  * npm run bench: the figures of both drivers, each a ratio to its floor in the same run.
  *
- *   node test/bench/run.mjs [--only boot|image|server] [--driver qemu|libkrun] [--rounds N]
+ *   node test/bench/run.mjs [--only boot|image|server|kernel] [--driver qemu|libkrun] [--rounds N]
  */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync } from "node:fs";
@@ -29,7 +29,8 @@ if (isWanted("image")) {
 }
 const drivers = args.driver ? [args.driver] : ["qemu", "libkrun"];
 if (isWanted("boot")) await benchBoot();
-if (isWanted("server")) benchServer();
+if (isWanted("server")) benchOnImages("server.mjs");
+if (isWanted("kernel")) benchOnImages("kernel.mjs");
 
 async function benchBoot() {
   const bareInit = join(cache, "bare-init");
@@ -49,14 +50,14 @@ async function benchBoot() {
   }
 }
 
-function benchServer() {
+function benchOnImages(bench) {
   const hooks = "./test/helpers/typescript-hooks.mjs";
   const store = execFileSync(
     process.execPath,
     ["--import", hooks, "test/helpers/server-images.ts"],
     { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
   ).trim();
-  for (const driver of drivers) runOn(driver, ["server.mjs", "--store", store]);
+  for (const driver of drivers) runOn(driver, [bench, "--store", store]);
 }
 
 /** Here, or in the emulated KVM host. MSB_HOME is elsewhere inside it, and so is what a path in it names. */

@@ -91,6 +91,8 @@ export class FakeKernel {
   /** Code that was run. */
   readonly codes: string[] = [];
   readonly signals: number[] = [];
+  /** Marks that the host says it has seen. */
+  readonly marked: number[] = [];
   source = "";
   received = 0;
   /** Bytes that the host has confirmed. */
@@ -99,6 +101,8 @@ export class FakeKernel {
   isClosed = false;
   hasExited = false;
   isDeaf = false;
+  /** It lets the host write no more than it may already. */
+  isStuck = false;
   #input = Buffer.alloc(0);
   #size: number | undefined;
   #running: string | undefined;
@@ -208,6 +212,8 @@ export class FakeKernel {
       if (message["type"] === "sync") {
         const running = this.#running ?? null;
         this.say({ type: "synced", nonce: message["nonce"], running });
+      } else if (message["type"] === "marked") {
+        this.marked.push(message["number"] as number);
       } else {
         this.#running = message["id"] as string;
         this.codes.push(message["code"] as string);
@@ -216,8 +222,14 @@ export class FakeKernel {
     }
   }
 
+  unstick(): void {
+    this.isStuck = false;
+    this.#receive(Buffer.alloc(0));
+  }
+
   #receive(data: Buffer): void {
     this.received += data.length;
+    if (this.isStuck) return;
     this.owner.agent.credit(this.stream, this.received, this.received + STREAM_WINDOW_BYTES);
   }
 

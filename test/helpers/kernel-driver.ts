@@ -146,6 +146,11 @@ export class KernelDriver {
     for (const line of lines) {
       if (line === "") continue;
       const message = JSON.parse(line) as KernelMessage;
+      if (message.type === "mark") {
+        // Behind the other pipes' events of the same turn, which came earlier.
+        setImmediate(() => this.send({ type: "marked", number: message.number }));
+        continue;
+      }
       this.messages.push(message);
       if (message.type !== "result") continue;
       const { isValue, text: value } = message.result as RichResult;
@@ -177,7 +182,7 @@ export class KernelDriver {
   }
 }
 
-/** A value starts on a line of its own; a stream's unfinished line ends where the other one or a value begins. */
+/** A stream's unfinished line ends where the other one begins; a value goes on behind its stream's, as on the wire. */
 function toLines(pieces: readonly Piece[]): string[] {
   const lines: string[] = [];
   let last: string | null = null;
@@ -185,7 +190,7 @@ function toLines(pieces: readonly Piece[]): string[] {
   for (const [stream, part] of pieces) {
     const isValue = part.startsWith("\0");
     const [first = "", ...others] = (isValue ? `${part.slice(1, -1)}\n` : part).split("\n");
-    if (isOpen && stream === last && !isValue) lines.push(`${lines.pop()}${first}`);
+    if (isOpen && stream === last) lines.push(`${lines.pop()}${first}`);
     else lines.push(`${stream} ${first}`);
     for (const line of others) lines.push(`${stream} ${line}`);
     // Behind a line feed at the end is nothing yet.

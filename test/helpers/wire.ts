@@ -102,6 +102,13 @@ export class WireSandbox {
     );
   }
 
+  /** Ends the interpreter of a language, which JSON-RPC has no word for; the next code gets a new one. */
+  async restartContext(language: string): Promise<void> {
+    const path = `/api/v1/sandboxes/${this.namespace}/${this.name}/contexts/${language}/restart`;
+    const { status, body } = await this.server.post(path, {}, this.opts);
+    if (status !== 200) throw new Error(`${path}: ${status} ${JSON.stringify(body)}`);
+  }
+
   async metrics(): Promise<MetricsAnswer> {
     const answer = await this.server.result<{ sandboxes: MetricsAnswer[] }>(
       "sandbox.metrics.get",

@@ -84,22 +84,15 @@ describe.each(testDrivers)("kernels under %s", (driver) => {
         return event.type === "result" ? [`value: ${event.result.text}`] : [];
       });
 
-    it("gives values after all output that came before them, and each stream in order", async () => {
+    it("gives output of both streams and values in the order in which they happened", async () => {
       const numbers = Array.from({ length: 100 }, (_, n) => n);
       const code = numbers
         .map((n) => [say.print(`out ${n}`), say.warn(`err ${n}`), `${n}`].join("\n"))
         .join("\n");
       const events = await run(code);
-      const seen = lines(events);
-      const of = (kind: string): string[] => seen.filter((line) => line.startsWith(kind));
-      expect(of("stdout")).toEqual(numbers.map((n) => `stdout: out ${n}`));
-      expect(of("stderr")).toEqual(numbers.map((n) => `stderr: err ${n}`));
-      expect(of("value")).toEqual(numbers.map((n) => `value: ${n}`));
-      const early = numbers.filter((n) => {
-        const at = seen.indexOf(`value: ${n}`);
-        return at < seen.indexOf(`stdout: out ${n}`) || at < seen.indexOf(`stderr: err ${n}`);
-      });
-      expect(early).toEqual([]);
+      expect(lines(events)).toEqual(
+        numbers.flatMap((n) => [`stdout: out ${n}`, `stderr: err ${n}`, `value: ${n}`]),
+      );
       expect(events.at(-1)).toMatchObject({ status: "success", reason: "completed" });
     });
 
@@ -118,7 +111,9 @@ describe.each(testDrivers)("kernels under %s", (driver) => {
       const answers: boolean[] = [];
       let last: RunEvent | undefined;
       for await (const event of kernels.run({ language, code, timeoutMs: 60_000 })) {
-        if (event.type === "stdout") answers.push(await kernels.interrupt(language));
+        // What is printed may come in pieces.
+        const isFirst = event.type === "stdout" && answers.length === 0;
+        if (isFirst) answers.push(await kernels.interrupt(language));
         last = event;
       }
       expect(answers).toEqual([true]);

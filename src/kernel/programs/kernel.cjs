@@ -9,10 +9,13 @@
 const KERNEL_FRAME =
   /^\s+at .*(?:<kernel>|\bnode:[a-z_]+)|^\s+\.\.\. \d+ lines matching cause stack trace/;
 const MAX_LINE_BYTES = 16 * 1024 * 1024 - 4096;
-// The other stream's reader gets this long before output goes to this one, so that the order stays visible.
-// There is no way to ask a pipe in Node.js, so it is a guess, and at most half a second in a run.
-const SWITCH_PAUSE_MS = 8;
-const MAX_SWITCH_PAUSES = 60;
+// How long output waits until the host has seen what was written elsewhere before: see Control.showOrder.
+const MARK_WAIT_MS = 1000;
+// Of waits for nothing, one after the other.
+const MAX_VAIN_WAITS = 2;
+// All waits of a run together, and the share of its time that may be added.
+const MAX_MARK_WAITS_MS = 10_000;
+const MARK_WAITS_SHARE = 0.5;
 // How often it is looked for SIGINT while the code awaits something.
 const POLL_MS = 20;
 const FORMS = ["text", "html", "markdown", "svg", "png", "jpeg", "latex", "json"];
@@ -23,6 +26,7 @@ const READER = 2;
 // Cells of the memory shared with the reader's thread.
 const LOCK = 0;
 const ENDED_RUNS = 1;
+const MARKED = 2;
 
 /** Thrown by `process.exit` where nothing else can stop the code. */
 const EXIT = Object.freeze({ __proto__: null, [Symbol.toStringTag]: "process.exit" });
@@ -36,9 +40,8 @@ let host;
 class Outputs {
   constructor() {
     this.isMuted = false;
-    this.last = null;
-    this.lastAt = 0;
-    this.pausesLeft = MAX_SWITCH_PAUSES;
+    /** Keeps the order with what it is told; there from the start of the first run. */
+    this.control = null;
     this.targets = { 1: duplicate(1), 2: duplicate(2) };
     this.methods = {};
     this.streams = { stdout: this.stream(1), stderr: this.stream(2) };
@@ -48,7 +51,6 @@ class Outputs {
 
   /** What each run can rely on, whatever the one before did to what writes. */
   restore() {
-    this.pausesLeft = MAX_SWITCH_PAUSES;
     for (const [name, stream] of Object.entries(this.streams)) {
       const own = { value: stream, writable: true, enumerable: true, configurable: true };
       if (host.process[name] !== stream) Object.defineProperty(host.process, name, own);
@@ -64,21 +66,12 @@ class Outputs {
 
   write(fd, data) {
     if (this.isMuted) return;
-    this.showOrder(fd);
+    this.control?.showOrder(fd);
     try {
       writeAll(this.targets[fd], data);
     } catch {
       // Nobody reads any more, or the user's code closed it.
     }
-    this.lastAt = Date.now();
-  }
-
-  showOrder(fd) {
-    const isSwitch = this.last !== null && this.last !== fd;
-    this.last = fd;
-    if (!isSwitch || this.pausesLeft === 0 || Date.now() - this.lastAt > SWITCH_PAUSE_MS) return;
-    this.pausesLeft--;
-    pause(SWITCH_PAUSE_MS);
   }
 
   /**
@@ -176,6 +169,10 @@ function readControl(require) {
       return;
     }
     if (message?.type === "sync") answer(String(message.nonce));
+    if (message?.type === "marked") {
+      Atomics.store(shared, names.MARKED, message.number | 0);
+      Atomics.notify(shared, names.MARKED);
+    }
     if (message?.type !== "run" || typeof message.code !== "string") return;
     startedRuns++;
     lastRun = String(message.id);
@@ -205,8 +202,12 @@ function readControl(require) {
 class Control {
   constructor(fd, onRun) {
     this.fd = fd;
-    this.shared = new Int32Array(new SharedArrayBuffer(8));
-    const names = { LOCK, ENDED_RUNS, FREE, MAIN, READER };
+    /** The descriptor that was written to last, if the host may not have seen that yet. */
+    this.last = null;
+    this.marks = 0;
+    this.beginRun();
+    this.shared = new Int32Array(new SharedArrayBuffer(12));
+    const names = { LOCK, ENDED_RUNS, MARKED, FREE, MAIN, READER };
     const workerData = { fd, shared: this.shared, names };
     const reader = new host.Worker(`(${readControl})(require)`, {
       eval: true,
@@ -220,8 +221,53 @@ class Control {
     reader.on("exit", () => host.kill(host.process.pid, "SIGKILL"));
   }
 
+  beginRun() {
+    // The host has seen how the run before ended.
+    if (this.last === this.fd) this.last = null;
+    this.vainWaits = 0;
+    this.waitedMs = 0;
+    this.beganAt = host.now();
+  }
+
+  /**
+   * Before output goes to `fd`: waits until the host has seen what went to another descriptor, for that is the only
+   * way to tell which of two descriptors was written first. A host that is slow, or waits itself, is not waited for
+   * without end; what is lost then is the order alone.
+   */
+  showOrder(fd) {
+    if (this.last !== null && this.last !== fd) this.awaitHost();
+    this.last = fd;
+  }
+
+  awaitHost() {
+    const startedAt = host.now();
+    const allMs = MAX_MARK_WAITS_MS + MARK_WAITS_SHARE * (startedAt - this.beganAt);
+    const leftMs = Math.min(MARK_WAIT_MS, allMs - this.waitedMs);
+    if (this.hasSeenMark()) this.vainWaits = 0;
+    if (leftMs <= 0 || this.vainWaits === MAX_VAIN_WAITS) return;
+    const number = (this.marks = (this.marks + 1) | 0);
+    this.send({ type: "mark", number });
+    this.awaitMark(number, startedAt + leftMs);
+    if (!this.hasSeenMark()) this.vainWaits++;
+    this.waitedMs += host.now() - startedAt;
+  }
+
+  hasSeenMark() {
+    return Atomics.load(this.shared, MARKED) === this.marks;
+  }
+
+  awaitMark(number, until) {
+    for (;;) {
+      const seen = Atomics.load(this.shared, MARKED);
+      const leftMs = until - host.now();
+      if (seen === number || leftMs <= 0) return;
+      Atomics.wait(this.shared, MARKED, seen, leftMs);
+    }
+  }
+
   send(message) {
     const { shared } = this;
+    this.last = this.fd;
     // Held by this thread already: code that was stopped while it sent. The line feed before ours ends what it began.
     while (Atomics.compareExchange(shared, LOCK, FREE, MAIN) === READER) {
       Atomics.wait(shared, LOCK, READER, 10);
@@ -687,6 +733,7 @@ class Runner {
       };
     });
     const { current } = this;
+    this.control.beginRun();
     this.prepare();
     this.interrupts.arm();
     try {
@@ -875,6 +922,7 @@ function start({ fd, require, process, global, context, importHere }) {
   const { EventEmitter } = require("events");
   const fs = require("fs");
   const util = require("util");
+  const { performance } = require("perf_hooks");
   host = {
     process,
     global,
@@ -892,6 +940,7 @@ function start({ fd, require, process, global, context, importHere }) {
     setInterval: global.setInterval,
     clearInterval: global.clearInterval,
     nextTick: process.nextTick,
+    now: performance.now.bind(performance),
     kill: process.kill.bind(process),
     regionScript: new vm.Script("action()", { filename: "<kernel>" }),
     // Resolves from the working directory. Before Node.js 20.12 and 21.7, scripts cannot import by themselves.
@@ -909,6 +958,7 @@ function start({ fd, require, process, global, context, importHere }) {
   const outputs = new Outputs();
   let runner = null;
   const control = new Control(fd, (id, code) => void runner.run(id, code));
+  outputs.control = control;
   runner = new Runner(control, outputs, interrupts, new Compiler(parser));
   control.send({ type: "ready", version: process.versions.node });
 }

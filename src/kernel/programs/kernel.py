@@ -35,8 +35,13 @@ for feature in __future__.all_feature_names:
     FUTURE_FLAGS |= getattr(__future__, feature).compiler_flag
 MAX_LINE_BYTES = 16 * 1024 * 1024 - 4096
 MAX_HOST_LINE_BYTES = 8 * 1024 * 1024
-# How long a writer waits for the other stream to be read before it writes, so that the order stays visible.
-SWITCH_WAIT_SECONDS = 0.05
+# How long a writer waits for what was written elsewhere before to be read, so that the order stays visible.
+SWITCH_WAIT_SECONDS = 1.0
+# Of waits for nothing, one after the other.
+MAX_VAIN_WAITS = 2
+# All waits of a run together, and the share of its time that may be added.
+MAX_SWITCH_WAITS_SECONDS = 10.0
+SWITCH_WAITS_SHARE = 0.5
 # Sources of earlier runs that tracebacks can still show.
 MAX_SOURCES = 500
 # Lone surrogates are shown as escapes: printing never fails for what is printed.
@@ -79,9 +84,7 @@ def in_kernel_process():
 
 
 class Output(io.RawIOBase):
-    """A standard stream without a buffer. It outlives close(), and shows in which order both streams were written."""
-
-    last = None
+    """A standard stream without a buffer. It outlives close(), and keeps the order with what is written elsewhere."""
 
     def __init__(self, fd, name):
         self.fd = fd
@@ -95,8 +98,7 @@ class Output(io.RawIOBase):
         return self.fd
 
     def write(self, data):
-        if Output.last is not self:
-            self.wait_for_other()
+        order.show(self.fd)
         view = memoryview(data).cast("B")
         size = len(view)
         done = 0
@@ -107,13 +109,42 @@ class Output(io.RawIOBase):
                 sleep(0.001)
         return size
 
-    def wait_for_other(self):
-        other, Output.last = Output.last, self
-        if other is None:
+
+class WriteOrder:
+    """
+    Waits before output until what went to another descriptor has been read, for that is the only way to tell which of
+    two descriptors was written first. A reader that is slow, or waits itself, is not waited for without end; what is
+    lost then is the order alone.
+    """
+
+    def __init__(self):
+        self.last = None  # The descriptor that was written to last, if that may not have been read yet.
+        self.begin_run()
+
+    def begin_run(self):
+        # The host has seen how the run before ended.
+        if self.last not in (1, 2):
+            self.last = None
+        self.vain_waits = 0
+        self.waited = 0.0
+        self.began = clock()
+
+    def show(self, fd):
+        last, self.last = self.last, fd
+        if last is None or last == fd:
             return
-        until = clock() + SWITCH_WAIT_SECONDS
-        while unread_bytes(other.fd) > 0 and clock() < until:
+        if unread_bytes(last) == 0:
+            self.vain_waits = 0
+            return
+        if self.vain_waits == MAX_VAIN_WAITS:
+            return
+        now = clock()
+        left = MAX_SWITCH_WAITS_SECONDS + SWITCH_WAITS_SHARE * (now - self.began) - self.waited
+        until = now + min(SWITCH_WAIT_SECONDS, left)
+        while clock() < until and unread_bytes(last) > 0:
             sleep(0.0002)
+        self.vain_waits = self.vain_waits + 1 if unread_bytes(last) > 0 else 0
+        self.waited += clock() - now
 
 
 def unread_bytes(fd):
@@ -268,6 +299,7 @@ class Control:
     def write(self, message):
         if not in_kernel_process():
             return
+        order.last = self.fd
         data = memoryview(b"\n" + encoded(message) + b"\n")
         while data:
             try:
@@ -699,6 +731,7 @@ class Runner:
 def run_once(run_id, code, held_back):
     """One run, from the host's message to the one that ends it. Forked children of the code end here."""
     interrupts.pending = interrupts.happened = False
+    order.begin_run()
     prepare()
     try:
         error = execute(code, held_back)
@@ -821,6 +854,7 @@ def main():
 
 main_thread = _thread.get_ident()
 interrupts = Interrupts()
+order = WriteOrder()
 streams = StandardStreams()
 control = Control(control_fd)  # noqa: F821 (of the stub)
 sources = Sources()

@@ -44,11 +44,18 @@ export async function collectRunLines(
     else if (event.type === "result") {
       const { result } = event;
       count(opts.onResult?.(result) ?? 0);
-      if (result.text !== undefined) push("stdout", `${result.text}\n`);
+      const text = result.text ?? leftOutNote(result);
+      if (text !== undefined) push("stdout", `${text}\n`);
     }
   }
   const notes = end === undefined ? [] : endNotes(end, opts.timeoutSeconds);
   return { status: end?.status ?? "error", output: [...lines.finish(), ...notes.map(onStderr)] };
+}
+
+/** For a value whose text is too long to be told. */
+function leftOutNote(result: RichResult): string | undefined {
+  const bytes = result.omitted?.["text"];
+  return bytes === undefined ? undefined : `[${bytes} bytes of a value were left out: too many]`;
 }
 
 /** What a run gives that had no time at all. */

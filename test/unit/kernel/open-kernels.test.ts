@@ -305,6 +305,34 @@ describe("kernels", () => {
     expect(stdoutOf(events)).toMatch(/^tick x+\n\[34474 more characters .*\]\n2\n$/);
   });
 
+  it("says when it has seen a mark, with what was written before", async () => {
+    const running = collect(run("loop"));
+    await until(() => fakes.last?.codes.length === 1);
+    const kernel = fakes.last;
+    kernel.say({ type: "mark", number: 7 });
+    await until(() => kernel.marked.length === 1);
+    kernel.finish("completed");
+    await running;
+    // Between runs, too; and not for what is no number.
+    kernel.say({ type: "mark", number: "8" });
+    kernel.say({ type: "mark", number: -9 });
+    await until(() => kernel.marked.length === 2);
+    expect(kernel.marked).toEqual([7, -9]);
+  });
+
+  it("has one answer to marks under way, whatever is asked", async () => {
+    await all("print 1");
+    const kernel = fakes.last;
+    kernel.isStuck = true;
+    // The credit that is left lets about 8,000 answers through.
+    for (let number = 1; number <= 12_000; number += 1) kernel.say({ type: "mark", number });
+    await until(() => kernel.confirmed > kernel.end - 1000);
+    kernel.unstick();
+    await until(() => kernel.marked.at(-1) === 12_000);
+    expect(kernel.marked.length).toBeLessThan(10_000);
+    expect(stdoutOf(await all("print 2"))).toBe("2\n");
+  });
+
   it("decodes UTF-8 over the pieces in which it comes, and replaces what is none", async () => {
     const events = await all("bytes e282\nbytes ac20ff\nprint x\nbytes f09f");
     expect(stdoutOf(events)).toBe("€ \ufffdx\n\ufffd");

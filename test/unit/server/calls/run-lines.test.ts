@@ -90,6 +90,14 @@ describe("a run of code", () => {
     expect(seen).toEqual([figure]);
   });
 
+  it("says how much of a value was left out when its text is too long", async () => {
+    const large = { isValue: true, omitted: { text: 9_000_000 } };
+    const { output } = await collect([{ type: "result", result: large }, end()]);
+    expect(output).toEqual([
+      { stream: "stdout", text: "[9000000 bytes of a value were left out: too many]" },
+    ]);
+  });
+
   it("that writes more than is allowed is not read on", async () => {
     const events: RunEvent[] = [
       { type: "stdout", text: "abc" },

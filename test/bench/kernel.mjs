@@ -1,0 +1,188 @@
+/**
+ * Running code against what it is made of, alternating, in one run: code against a ping on the same channel, prints
+ * against the same bytes of a command, the first code with an interpreter that was started ahead and without.
+ *
+ *   node test/bench/kernel.mjs --driver qemu|libkrun --store DIR [--rounds N] [--calls N] [--mib N] [--json FILE]
+ *
+ * DIR is what `test/helpers/server-images.ts` prints.
+ */
+import * as fs from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { createUpperDisk, Guest, openHypervisor } from "../../dist/index.js";
+import { openKernels } from "../../dist/kernel/open-kernels.js";
+import { Images } from "../../dist/oci/images.js";
+import { msbPaths } from "../../dist/paths.js";
+
+const { values: args } = parseArgs({
+  options: {
+    driver: { type: "string", default: "qemu" },
+    store: { type: "string" },
+    rounds: { type: "string", default: "5" },
+    calls: { type: "string", default: "200" },
+    mib: { type: "string", default: "100" },
+    json: { type: "string" },
+  },
+});
+const MIB = 1024 ** 2;
+const LINE_BYTES = 1024;
+const BYTES = Number(args.mib) * MIB;
+const ENV = ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root"];
+const LANGUAGES = {
+  python: {
+    image: "msb-ts/python:latest",
+    prints: `line = 'x' * ${LINE_BYTES - 1}\nfor _ in range(${BYTES / LINE_BYTES}): print(line)`,
+  },
+  node: {
+    image: "msb-ts/node:latest",
+    prints: `const line = 'x'.repeat(${LINE_BYTES - 1}); for (let n = 0; n < ${BYTES / LINE_BYTES}; n++) console.log(line)`,
+  },
+};
+
+const home = fs.mkdtempSync(join(tmpdir(), "msb-bench-"));
+fs.mkdirSync(join(home, "images"));
+for (const name of ["blobs", "disks"]) {
+  fs.symlinkSync(join(resolve(args.store), name), join(home, "images", name));
+}
+fs.cpSync(join(args.store, "tags"), join(home, "images/tags"), { recursive: true });
+try {
+  const hypervisor = await openHypervisor();
+  const result = { driver: args.driver, cpu: cpus()[0]?.model ?? "unknown" };
+  for (const language of Object.keys(LANGUAGES)) {
+    const boot = await guestsOf(hypervisor, LANGUAGES[language].image);
+    result[language] = {
+      first: await firstRuns(boot, language),
+      ...(await warmRuns(boot, language)),
+    };
+  }
+  console.log(JSON.stringify(result, null, 2));
+  if (args.json) fs.writeFileSync(args.json, JSON.stringify(result));
+} finally {
+  fs.rmSync(home, { recursive: true, force: true });
+}
+
+/** Boots guests of an image, each with its kernels. */
+async function guestsOf(hypervisor, image) {
+  const driver = args.driver === "libkrun" ? hypervisor.libkrun : hypervisor.qemu;
+  await using images = await Images.open({ paths: msbPaths(home), env: {} });
+  const { disk } = await images.ensure(image, { pullPolicy: "never" });
+  let count = 0;
+  return async () => {
+    const upperDisk = join(home, `bench-${++count}.ext4`);
+    await createUpperDisk(upperDisk, { sizeBytes: 4 * 1024 * MIB, paths: hypervisor.paths });
+    const config = {
+      id: `bench-${process.pid}-${image.replaceAll(/\W/g, "")}-${count}`,
+      vcpuCount: 1,
+      memoryMiB: 512,
+      bootDisk: hypervisor.bootDisk,
+      imageDisk: disk.path,
+      upperDisk,
+      lifetime: "owner",
+      leaseMs: 0,
+    };
+    const guest = await Guest.boot(driver, config, { timeoutMs: 120_000 });
+    const opts = { env: ENV, workdir: "/root", user: "root", maxOutputBytes: 2 * BYTES };
+    const kernels = await openKernels(guest.agent, opts);
+    return { guest, kernels, [Symbol.asyncDispose]: () => guest.stop() };
+  };
+}
+
+/** The first code of a guest that is ready: as it is, and when its interpreter was started ahead. */
+async function firstRuns(boot, language) {
+  const samples = { cold: [], prewarm: [], prewarmed: [] };
+  for (let i = 0; i < Number(args.rounds); i += 1) {
+    {
+      await using cold = await boot();
+      samples.cold.push(await timed(() => run(cold.kernels, language, "1")));
+    }
+    await using warm = await boot();
+    samples.prewarm.push(await timed(() => warm.kernels.prewarm(language)));
+    samples.prewarmed.push(await timed(() => run(warm.kernels, language, "1")));
+  }
+  return Object.fromEntries(Object.entries(samples).map(([name, list]) => [name, both(list)]));
+}
+
+async function warmRuns(boot, language) {
+  await using box = await boot();
+  const { guest, kernels } = box;
+  const switches = {
+    python: "import sys\nfor n in range(50): print(n); print(n, file=sys.stderr)",
+    node: "for (let n = 0; n < 50; n++) { console.log(n); console.error(n) }",
+  };
+  const ping = [];
+  const code = [];
+  for (let i = -20; i < Number(args.calls); i += 1) {
+    const pingMs = await timed(() => guest.agent.ping("x"));
+    const codeMs = await timed(() => run(kernels, language, "1"));
+    if (i < 0) continue;
+    ping.push(pingMs);
+    code.push(codeMs);
+  }
+  await run(kernels, language, switches[language]);
+  const switching = await timed(() => run(kernels, language, switches[language]));
+  const script = `yes ${"x".repeat(LINE_BYTES - 1)} | head -c ${BYTES}`;
+  const raw = await throughput(() => execBytes(guest, script));
+  const prints = await throughput(() => run(kernels, language, LANGUAGES[language].prints));
+  return {
+    ping: both(ping),
+    code: both(code),
+    codeRatio: round(percentile(code, 0.5) / percentile(ping, 0.5)),
+    perSwitchMs: round(switching / 100),
+    output: { mib: Number(args.mib), raw, prints, ratio: round(raw.mibPerS / prints.mibPerS) },
+  };
+}
+
+/** Bytes of output. */
+async function run(kernels, language, code) {
+  let bytes = 0;
+  let end;
+  for await (const event of kernels.run({ language, code, timeoutMs: 0 })) {
+    if (event.type === "stdout") bytes += Buffer.byteLength(event.text);
+    end = event;
+  }
+  if (end?.status !== "success") throw new Error(JSON.stringify(end));
+  return bytes;
+}
+
+async function execBytes(guest, script) {
+  await using exec = await guest.agent.exec(["sh", "-c", script], { env: ENV });
+  let bytes = 0;
+  for await (const { data } of exec.output) bytes += data.length;
+  return bytes;
+}
+
+/** Of BYTES, and by how much this process grows at most while they come. */
+async function throughput(work) {
+  const before = process.memoryUsage.rss();
+  let peak = before;
+  const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 20);
+  const begin = performance.now();
+  try {
+    const bytes = await work();
+    if (bytes !== BYTES) throw new Error(`${bytes} bytes came, not ${BYTES}`);
+  } finally {
+    clearInterval(watch);
+  }
+  const seconds = (performance.now() - begin) / 1000;
+  return { mibPerS: round(BYTES / MIB / seconds), grownMiB: round((peak - before) / MIB) };
+}
+
+async function timed(work) {
+  const begin = performance.now();
+  await work();
+  return performance.now() - begin;
+}
+
+function percentile(samples, share) {
+  const sorted = samples.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+}
+
+function both(samples) {
+  return { p50Ms: round(percentile(samples, 0.5)), p95Ms: round(percentile(samples, 0.95)) };
+}
+
+function round(value) {
+  return Math.round(value * 100) / 100;
+}
