@@ -50,10 +50,10 @@ try {
   const hypervisor = await openHypervisor();
   const result = { driver: args.driver, cpu: cpus()[0]?.model ?? "unknown" };
   for (const language of Object.keys(LANGUAGES)) {
-    const boot = await guestsOf(hypervisor, LANGUAGES[language].image);
+    const boot = await guestsOf(hypervisor, language);
     result[language] = {
       first: await firstRuns(boot, language),
-      ...(await warmRuns(boot, language)),
+      ...(await withGuest(boot, (box) => warmRuns(box, language))),
     };
   }
   console.log(JSON.stringify(result, null, 2));
@@ -62,17 +62,19 @@ try {
   fs.rmSync(home, { recursive: true, force: true });
 }
 
-/** Boots guests of an image, each with its kernels. */
-async function guestsOf(hypervisor, image) {
+/** Boots guests that have a language, each with its kernels. */
+async function guestsOf(hypervisor, language) {
+  const { image } = LANGUAGES[language];
   const driver = args.driver === "libkrun" ? hypervisor.libkrun : hypervisor.qemu;
-  await using images = await Images.open({ paths: msbPaths(home), env: {} });
+  const images = await Images.open({ paths: msbPaths(home), env: {} });
   const { disk } = await images.ensure(image, { pullPolicy: "never" });
+  await images[Symbol.asyncDispose]();
   let count = 0;
   return async () => {
-    const upperDisk = join(home, `bench-${++count}.ext4`);
+    const upperDisk = join(home, `${language}-${++count}.ext4`);
     await createUpperDisk(upperDisk, { sizeBytes: 4 * 1024 * MIB, paths: hypervisor.paths });
     const config = {
-      id: `bench-${process.pid}-${image.replaceAll(/\W/g, "")}-${count}`,
+      id: `bench-${process.pid}-${language}-${count}`,
       vcpuCount: 1,
       memoryMiB: 512,
       bootDisk: hypervisor.bootDisk,
@@ -84,28 +86,36 @@ async function guestsOf(hypervisor, image) {
     const guest = await Guest.boot(driver, config, { timeoutMs: 120_000 });
     const opts = { env: ENV, workdir: "/root", user: "root", maxOutputBytes: 2 * BYTES };
     const kernels = await openKernels(guest.agent, opts);
-    return { guest, kernels, [Symbol.asyncDispose]: () => guest.stop() };
+    return { guest, kernels };
   };
+}
+
+/** What `use` gives of a guest that is ready, which ends with it. */
+async function withGuest(boot, use) {
+  const box = await boot();
+  try {
+    return await use(box);
+  } finally {
+    await box.guest.stop();
+  }
 }
 
 /** The first code of a guest that is ready: as it is, and when its interpreter was started ahead. */
 async function firstRuns(boot, language) {
   const samples = { cold: [], prewarm: [], prewarmed: [] };
   for (let i = 0; i < Number(args.rounds); i += 1) {
-    {
-      await using cold = await boot();
-      samples.cold.push(await timed(() => run(cold.kernels, language, "1")));
-    }
-    await using warm = await boot();
-    samples.prewarm.push(await timed(() => warm.kernels.prewarm(language)));
-    samples.prewarmed.push(await timed(() => run(warm.kernels, language, "1")));
+    await withGuest(boot, async ({ kernels }) => {
+      samples.cold.push(await timed(() => run(kernels, language, "1")));
+    });
+    await withGuest(boot, async ({ kernels }) => {
+      samples.prewarm.push(await timed(() => kernels.prewarm(language)));
+      samples.prewarmed.push(await timed(() => run(kernels, language, "1")));
+    });
   }
   return Object.fromEntries(Object.entries(samples).map(([name, list]) => [name, both(list)]));
 }
 
-async function warmRuns(boot, language) {
-  await using box = await boot();
-  const { guest, kernels } = box;
+async function warmRuns({ guest, kernels }, language) {
   const switches = {
     python: "import sys\nfor n in range(50): print(n); print(n, file=sys.stderr)",
     node: "for (let n = 0; n < 50; n++) { console.log(n); console.error(n) }",
@@ -146,9 +156,10 @@ async function run(kernels, language, code) {
 }
 
 async function execBytes(guest, script) {
-  await using exec = await guest.agent.exec(["sh", "-c", script], { env: ENV });
+  const exec = await guest.agent.exec(["sh", "-c", script], { env: ENV });
   let bytes = 0;
   for await (const { data } of exec.output) bytes += data.length;
+  await exec.close();
   return bytes;
 }
 

@@ -222,6 +222,11 @@ export class FakeKernel {
     }
   }
 
+  /** The host's credit let through all that was written. */
+  get hasSentAll(): boolean {
+    return this.#next === this.#log.length;
+  }
+
   unstick(): void {
     this.isStuck = false;
     this.#receive(Buffer.alloc(0));
