@@ -96,7 +96,7 @@ describe("a command", () => {
     program({ exitCode: 0 }, [Channel.stdout, "x".repeat(1_001)]);
     await expect(run()).rejects.toMatchObject({
       code: "MSB_ERR_OUTPUT_LIMIT",
-      message: expect.stringContaining("maxOutputBytes"),
+      message: expect.stringContaining("--max-output-mib"),
     });
     expect(guest.requests.map(({ type }) => type)).toContain("exec.close");
   });
