@@ -177,7 +177,7 @@ export class Context {
     void kernel.gone.then(() => {
       if (this.#kernel !== kernel) return;
       this.#kernel = undefined;
-      if (kernel.isReady) this.#isStateLost = true;
+      if (kernel.hasState) this.#isStateLost = true;
       this.#setStream(null);
     });
   }

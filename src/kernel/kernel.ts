@@ -49,6 +49,7 @@ export class Kernel {
   #mark: number | undefined;
   #isAnsweringMarks = false;
   #isReady = false;
+  #hasState = false;
   #death: KernelDeath | undefined;
   /** Why it is as good as dead, whatever its exit will look like. */
   #doom: KernelDeath | undefined;
@@ -56,6 +57,7 @@ export class Kernel {
   /** An adopted session belongs to a kernel of another host, and `takeOver` is to be called. */
   constructor(session: ExecSession, opts: { isAdopted?: boolean } = {}) {
     this.#session = session;
+    this.#hasState = opts.isAdopted === true;
     if (opts.isAdopted) this.#syncNonce = randomBytes(16).toString("hex");
     session.onControlClosed(() => void this.#endWithoutControl());
     void this.#read();
@@ -64,6 +66,11 @@ export class Kernel {
   /** The number of its exec in the guest. */
   get stream(): number {
     return this.#session.stream;
+  }
+
+  /** Code has run in it, or may have: names of the user's would be lost with it. */
+  get hasState(): boolean {
+    return this.#hasState;
   }
 
   get isReady(): boolean {
@@ -103,6 +110,7 @@ export class Kernel {
 
   /** Starts `code` as `run`, which first gets what was written since the run before. There must be no other. */
   begin(run: CodeRun, code: string): void {
+    this.#hasState = true;
     const message = encodeHostMessage({ type: "run", id: run.id, code });
     for (const { type, text } of this.#takeBetween()) run.output(type, text);
     run.begin();

@@ -2,11 +2,13 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { register } from "node:module";
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isMainThread } from "node:worker_threads";
 
 /** What the compiler made, by what it was made of: a process a test would wait for it again and again. */
 const cache = new URL("../../build/test-cache/", import.meta.url);
+const project = fileURLToPath(new URL("../..", import.meta.url));
 
 if (isMainThread) register(import.meta.url);
 
@@ -22,7 +24,9 @@ export async function load(url, context, next) {
   if (!url.endsWith(".ts")) return next(url, context);
   const path = fileURLToPath(url);
   const text = await readFile(path, "utf8");
-  const key = createHash("sha256").update(`${path}\n${text}`).digest("hex");
+  // The place in the project and not on this machine: what was compiled may travel.
+  const place = relative(project, path);
+  const key = createHash("sha256").update(`${place}\n${text}`).digest("hex");
   const cached = new URL(`${key}.mjs`, cache);
   const source = await readFile(cached, "utf8").catch(() => compile(path, text, cached));
   return { format: "module", source, shortCircuit: true };

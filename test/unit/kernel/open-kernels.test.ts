@@ -263,6 +263,13 @@ describe("kernels", () => {
     expect(endOf(await all("print 3")).stateLost).toBe(false);
   });
 
+  it("loses no state with an interpreter that ended before it ran any code", async () => {
+    await kernels.prewarm("python");
+    fakes.last.event({ type: "exec.exited", signal: 9 });
+    await until(() => kernels.contexts()[0]?.state === "absent");
+    expect(endOf(await all("print 1"))).toMatchObject({ status: "success", stateLost: false });
+  });
+
   it("tries the next name of an interpreter, and says what is missing when there is none", async () => {
     fakes.installed.delete("fake3");
     await all("print 1");
