@@ -7,9 +7,9 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from "node:fs/prom
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { msbPaths } from "../../src/paths.js";
 import { isRunning } from "./processes.js";
 import { ensureServerImages } from "./server-images.js";
+import { linkRuntime } from "./shared-runtime.js";
 
 /** How long processes may take to be gone after what ended them. */
 const END_MS = 15_000;
@@ -26,13 +26,12 @@ export class ServerHome implements AsyncDisposable {
   private constructor(readonly path: string) {}
 
   static async make(): Promise<ServerHome> {
-    const shared = msbPaths();
     const store = await ensureServerImages();
     // Short, for the paths of unix sockets in it.
     const home = new ServerHome(await mkdtemp(join(tmpdir(), "msb-srv-")));
     const images = join(home.path, "images");
     await mkdir(images);
-    await symlink(shared.runtimeRoot, join(home.path, "runtime"));
+    await linkRuntime(home.path);
     for (const name of ["blobs", "disks"]) await symlink(join(store, name), join(images, name));
     await cp(join(store, "tags"), join(images, "tags"), { recursive: true });
     return home;

@@ -59,8 +59,7 @@ TEST(ExecStartSaysWhereTheControlChannelIs) {
     return;
   const ExecStartRequest &request = start.value();
   EXPECT(request.has_control && !request.has_stdin);
-  EXPECT((request.env ==
-          std::vector<std::string>{"A=1", "MSB_CONTROL_FD=3"}));
+  EXPECT((request.env == std::vector<std::string>{"A=1", "MSB_CONTROL_FD=3"}));
 }
 
 TEST(ExecStartNamesTheBadField) {

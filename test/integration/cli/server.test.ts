@@ -1,4 +1,3 @@
-import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { msbPaths } from "../../../src/paths.js";
@@ -6,6 +5,7 @@ import { findServer } from "../../../src/server/process/server-lock.js";
 import { builtCli } from "../../helpers/built-cli.js";
 import { isRunning } from "../../helpers/processes.js";
 import { runInTerminal, runProgram } from "../../helpers/run-program.js";
+import { linkRuntime } from "../../helpers/shared-runtime.js";
 import { tempDir } from "../../helpers/temp-dir.js";
 
 /** What a start says that takes a while, as on a busy machine. */
@@ -14,7 +14,7 @@ const STILL_STARTING = /^The server is still starting; its log is .*\n/;
 /** An MSB_HOME of its own with the runtime of the tests, and the real program there. */
 async function machine() {
   const home = await tempDir();
-  await symlink(msbPaths().runtimeRoot, msbPaths(home).runtimeRoot);
+  await linkRuntime(home);
   const env = { MSB_HOME: home, MSB_PORT: "0" };
   const argv = (words: readonly string[]) => [process.execPath, builtCli(), "server", ...words];
   const msb = (...words: string[]) => runProgram(argv(words), { env });
