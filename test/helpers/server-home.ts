@@ -7,6 +7,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink } from "node:fs/prom
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { msbPaths } from "../../src/paths.js";
 import { isRunning } from "./processes.js";
 import { ensureServerImages } from "./server-images.js";
 import { linkRuntime } from "./shared-runtime.js";
