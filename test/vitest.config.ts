@@ -35,7 +35,8 @@ export default defineConfig({
           poolOptions: { forks: { singleFork: true } },
           testTimeout: 180_000,
           expect: expectOpts,
-          hookTimeout: 180_000,
+          // Whoever needs an image first makes it, from packages.
+          hookTimeout: 900_000,
         },
       },
     ],
