@@ -5,24 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
+import type { ReportLine } from "../../../src/hypervisor/vmm-report.js";
 import { vmmPath } from "../../../src/native/binaries.js";
 import { loadNative, type MicroVmHandle } from "../../../src/native/binding.js";
 
 export const native = loadNative();
-
-export interface ReportLine {
-  readonly stage: string;
-  readonly atMs: number;
-  readonly pid?: number;
-  readonly step?: string;
-  readonly errno?: number;
-  readonly message?: string;
-  readonly exitCode?: number;
-  readonly signal?: number;
-  readonly reason?: string;
-  readonly stderrTail?: string;
-  readonly confinement?: readonly string[];
-}
 
 /** A folder that is gone after the test. */
 export function tempFolder(): string {
