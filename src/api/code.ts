@@ -57,6 +57,8 @@ export const RunRecord = Type.Union([
   StreamFailure,
 ]);
 
+export type RunRecord = Static<typeof RunRecord>;
+
 export const ContextView = Type.Object({
   id: Type.String(),
   language: LanguageName,
@@ -75,6 +77,8 @@ export const CreateContextBody = Closed({
   env: Type.Optional(Type.Array(EnvEntry)),
 });
 
+export type CreateContextBody = Static<typeof CreateContextBody>;
+
 export const ContextParams = Type.Object({
   namespace: Type.String(),
   name: Type.String(),
@@ -86,3 +90,4 @@ export const Interrupted = Type.Object({
 });
 export type ContextView = Static<typeof ContextView>;
 export type ContextList = Static<typeof ContextList>;
+export type Interrupted = Static<typeof Interrupted>;

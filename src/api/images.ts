@@ -38,6 +38,8 @@ export type ImageView = Static<typeof ImageView>;
 
 export const ImageList = Type.Object({ images: Type.Array(ImageView) });
 
+export type ImageList = Static<typeof ImageList>;
+
 export const InspectedImageView = Type.Composite([
   ImageView,
   Type.Object({
@@ -45,6 +47,8 @@ export const InspectedImageView = Type.Composite([
     rawConfig: Type.Unknown({ description: "The image's configuration as it is stored" }),
   }),
 ]);
+
+export type InspectedImageView = Static<typeof InspectedImageView>;
 
 /** A name with slashes in it, or a digest. */
 export const ImageParams = Type.Object({ "*": Type.String({ minLength: 1, maxLength: 1024 }) });
@@ -61,6 +65,8 @@ export const ProgressView = Type.Object({
   totalBytes: Nullable(Type.Number()),
   note: Type.Optional(Type.String()),
 });
+
+export type ProgressView = Static<typeof ProgressView>;
 
 /** One line of a pull with progress; `done` or `failure` is the last. */
 export const PullRecord = Type.Union([

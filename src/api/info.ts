@@ -1,5 +1,5 @@
 /** The server about itself. */
-import { Type } from "@sinclair/typebox";
+import { type Static, Type } from "@sinclair/typebox";
 import { SANDBOX_STATES } from "../sandbox/service.js";
 
 const BudgetView = Type.Object({
@@ -28,3 +28,4 @@ export const InfoView = Type.Object({
   limits: Type.Object({ maxBodyBytes: Type.Integer(), maxOutputBytes: Type.Integer() }),
   features: Type.Array(Type.String()),
 });
+export type InfoView = Static<typeof InfoView>;

@@ -1,7 +1,16 @@
 /** Sandboxes on the wire: what is asked for and what comes back. */
 import { type Static, Type } from "@sinclair/typebox";
 import { SANDBOX_STATES } from "../sandbox/service.js";
-import { Closed, EnvEntry, Milliseconds, Nullable, StringUnion, Timestamp } from "./schema.js";
+import { ProgressView } from "./images.js";
+import {
+  Closed,
+  EnvEntry,
+  Milliseconds,
+  Nullable,
+  StreamFailure,
+  StringUnion,
+  Timestamp,
+} from "./schema.js";
 
 const Labels = Type.Record(
   Type.String({ minLength: 1, maxLength: 128 }),
@@ -121,6 +130,14 @@ export const SandboxView = Type.Object({
   ),
 });
 
+/** One line of a start with progress; `done` or `failure` is the last. */
+export const StartRecord = Type.Union([
+  Type.Object({ type: Type.Literal("progress"), progress: ProgressView }),
+  Type.Object({ type: Type.Literal("done"), sandbox: SandboxView }),
+  StreamFailure,
+]);
+export type StartRecord = Static<typeof StartRecord>;
+
 export const SandboxPage = Type.Object({
   sandboxes: Type.Array(SandboxView),
   nextCursor: Nullable(Type.String(), { description: "null on the last page" }),
@@ -148,3 +165,4 @@ export const MetricsView = Type.Object({
 });
 export type SandboxView = Static<typeof SandboxView>;
 export type SandboxPage = Static<typeof SandboxPage>;
+export type MetricsView = Static<typeof MetricsView>;

@@ -132,6 +132,33 @@ export interface CommandResult {
   readonly lines: readonly OutputLine[];
 }
 
+export interface StreamCommandRequest extends CommandRequest {
+  /** NAME=value, after the sandbox's own. */
+  readonly env?: readonly string[];
+  /** Default: the sandbox's. */
+  readonly workdir?: string;
+  /** Default: the sandbox's. */
+  readonly user?: string;
+  /** Default: nothing, the program finds the end of its input at once. */
+  readonly stdin?: Uint8Array;
+}
+
+/** `exited`: by itself. `killed`: by a signal. `timeout`: by its timeout. `outOfMemory`: by its guest's kernel. */
+export const COMMAND_END_REASONS = ["exited", "killed", "timeout", "outOfMemory"] as const;
+export type CommandEndReason = (typeof COMMAND_END_REASONS)[number];
+
+/** In order of arrival; `end` comes last, once. */
+export type CommandEvent =
+  | { readonly type: "stdout" | "stderr"; readonly data: Uint8Array }
+  | {
+      readonly type: "end";
+      readonly reason: CommandEndReason;
+      /** null when a signal ended it. */
+      readonly exitCode: number | null;
+      readonly signal: number | null;
+      readonly durationMs: number;
+    };
+
 /** What happened to a sandbox. */
 export interface SandboxEvent {
   /** Grows by one with each event of a sandbox, also over restarts of the server. */
@@ -202,6 +229,15 @@ export interface SandboxService {
     request: CommandRequest,
     opts?: SandboxCallOpts,
   ): Promise<CommandResult>;
+  /**
+   * Runs a program when it is iterated, as fast as its output is read; it may write as much as it likes. An aborted
+   * signal, or a reader that stops early, kills it. Throws MSB_ERR_EXEC_FAILED and MSB_ERR_INVALID_STATE.
+   */
+  streamCommand(
+    key: SandboxKey,
+    request: StreamCommandRequest,
+    opts?: SandboxCallOpts,
+  ): AsyncIterable<CommandEvent>;
   /**
    * Runs code when it is iterated. An aborted signal, or a reader that stops early, interrupts the code. Throws
    * MSB_ERR_KERNEL_UNAVAILABLE, MSB_ERR_CONTEXT_NOT_FOUND, MSB_ERR_OUTPUT_LIMIT, and MSB_ERR_RATE_LIMITED when too
