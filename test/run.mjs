@@ -12,6 +12,8 @@ import { ensurePackages, HOST_KERNEL_PACKAGE } from "./libkrun-host/debian.mjs";
 
 const project = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const KILL_GRACE_MS = 10_000;
+/** Of the message of a failed test, told again at the end. */
+const MAX_MESSAGE_LINES = 30;
 const PACKAGES = [
   "qemu-system-x86",
   "e2fsprogs",
@@ -119,7 +121,12 @@ function isInstalled() {
 }
 
 function reporting(file) {
-  return ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  return [
+    "--reporter=default",
+    "--reporter=json",
+    "--reporter=./test/stray-errors.mjs",
+    `--outputFile.json=${file}`,
+  ];
 }
 
 async function step(command, args) {
@@ -132,23 +139,32 @@ async function suite(name, command, args, { report, env = {} } = {}) {
   if (stoppedBy !== undefined) throw new Error(`ended by ${stoppedBy}`);
   console.log(`\n== ${name}`);
   const begin = Date.now();
-  const code = await run(command, args, env);
-  const counts = report === undefined ? { passed: 1, failed: 0 } : countTests(report);
+  const stray = `${report}.stray`;
+  const code = await run(command, args, { ...env, MSB_STRAY_ERRORS: stray });
+  const content = report === undefined ? undefined : readJson(report);
+  const counts = report === undefined ? { passed: 1, failed: 0 } : countTests(content);
   if (code !== 0 && counts.failed === 0) {
     // An exit without a failed test: lint, a file that does not load, an unhandled error.
     counts.failed = 1;
     if (report === undefined) counts.passed = 0;
   }
-  results.push({ name, ...counts, seconds: (Date.now() - begin) / 1000 });
+  const failures = [
+    ...failuresOf(content),
+    ...(readJson(stray) ?? []).map((text) => shorten(name, text)),
+  ];
+  results.push({ name, ...counts, failures, seconds: (Date.now() - begin) / 1000 });
 }
 
-function countTests(report) {
-  let content;
+function readJson(path) {
   try {
-    content = JSON.parse(fs.readFileSync(report, "utf8"));
+    return JSON.parse(fs.readFileSync(path, "utf8"));
   } catch {
-    return { passed: 0, failed: 1 };
+    return undefined;
   }
+}
+
+function countTests(content) {
+  if (content === undefined) return { passed: 0, failed: 1 };
   const passed = content.numPassedTests;
   const skipped = content.numTotalTests - passed - content.numFailedTests;
   if (skipped > 0) console.error(`${skipped} tests were skipped; that counts as failed`);
@@ -158,6 +174,28 @@ function countTests(report) {
   ).length;
   const isEmpty = content.numTotalTests === 0;
   return { passed, failed: content.numFailedTests + skipped + broken + (isEmpty ? 1 : 0) };
+}
+
+/** Each as a few lines: which test, and why. */
+function failuresOf(content) {
+  return (content?.testResults ?? []).flatMap((file) => {
+    const failed = file.assertionResults.filter(({ status }) => status === "failed");
+    const broken = file.status === "failed" && file.assertionResults.length === 0;
+    return [
+      ...failed.map((test) =>
+        failureText(file.name, test.fullName, test.failureMessages.join("\n")),
+      ),
+      ...(broken ? [failureText(file.name, "does not load", file.message)] : []),
+    ];
+  });
+}
+
+function failureText(file, what, message) {
+  return shorten(`${file.split("/test/").at(-1)} > ${what}`, message);
+}
+
+function shorten(title, message) {
+  return [`FAILED ${title}`, ...message.split("\n").slice(0, MAX_MESSAGE_LINES)].join("\n  ");
 }
 
 function run(command, args, env = {}) {
@@ -205,6 +243,8 @@ function newestIn(folder, atLeast) {
 
 function summarize() {
   const sum = (key) => results.reduce((total, result) => total + result[key], 0);
+  // Where it is read first: a long log is cut at its beginning.
+  for (const text of results.flatMap(({ failures = [] }) => failures)) console.log(`\n${text}`);
   console.log("");
   for (const { name, passed, failed, seconds } of results) {
     const counts = `${`${passed}`.padStart(5)} passed ${`${failed}`.padStart(4)} failed`;

@@ -61,6 +61,7 @@ function testCommand(reportFile) {
     "--no-isolate",
     "--reporter=verbose",
     "--reporter=json",
+    "--reporter=./test/stray-errors.mjs",
     `--outputFile.json=${reportFile}`,
   ];
 }
@@ -71,6 +72,7 @@ function testEnv(home, out) {
     MSB_REQUIRE_VM: "1",
     MSB_HOME: home,
     MSB_TEST_OUT: out,
+    MSB_STRAY_ERRORS: join(out, "vitest.json.stray"),
     CI: "1",
     NO_COLOR: "1",
   };
