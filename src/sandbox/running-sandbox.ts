@@ -5,17 +5,20 @@ import { vmExitError } from "../hypervisor/exit-error.js";
 import type { Kernels } from "../kernel/kernels.js";
 import type { RunCodeRequest, RunEvent } from "../kernel/run-types.js";
 import { runGuestCommand } from "./command.js";
+import { streamGuestCommand } from "./command-stream.js";
 import { Deadlines, type DeadlineReason } from "./deadlines.js";
-import type { GuestContext } from "./guest-env.js";
+import { commandContext, type GuestContext } from "./guest-env.js";
 import type { RunningGuest } from "./guest-source.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import { MetricsSampler } from "./metrics-sampler.js";
 import type {
+  CommandEvent,
   CommandRequest,
   CommandResult,
   SandboxCallOpts,
   SandboxInfo,
   SandboxSpec,
+  StreamCommandRequest,
 } from "./service.js";
 
 /** A guest that does not tell its numbers in this time is not waited for. */
@@ -99,6 +102,21 @@ export class RunningSandbox {
       return await runGuestCommand(this.guest.agent, request, {
         ...this.#opts.context,
         maxOutputBytes,
+        signal: opts.signal,
+      });
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  async *streamCommand(
+    request: StreamCommandRequest,
+    opts: SandboxCallOpts,
+  ): AsyncGenerator<CommandEvent, void, undefined> {
+    using _activity = this.#deadlines.activity();
+    try {
+      yield* streamGuestCommand(this.guest.agent, request, {
+        ...commandContext(this.#opts.context, request),
         signal: opts.signal,
       });
     } catch (error) {

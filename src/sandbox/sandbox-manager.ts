@@ -10,6 +10,7 @@ import { readLogs } from "./sandbox-logs.js";
 import { checkKey } from "./sandbox-name.js";
 import { countStates, matches, sortedInfos } from "./sandbox-list.js";
 import type {
+  CommandEvent,
   CommandRequest,
   CommandResult,
   CreateContextOpts,
@@ -24,6 +25,7 @@ import type {
   SandboxSpecOpts,
   ServiceStatus,
   StartOpts,
+  StreamCommandRequest,
 } from "./service.js";
 
 export class SandboxManager implements SandboxService {
@@ -113,6 +115,14 @@ export class SandboxManager implements SandboxService {
     opts: SandboxCallOpts = {},
   ): Promise<CommandResult> {
     return this.#requireRunning(key).runCommand(request, opts);
+  }
+
+  async *streamCommand(
+    key: SandboxKey,
+    request: StreamCommandRequest,
+    opts: SandboxCallOpts = {},
+  ): AsyncGenerator<CommandEvent, void, undefined> {
+    yield* this.#requireRunning(key).streamCommand(request, opts);
   }
 
   async *runCode(

@@ -50,7 +50,7 @@ export function resolveSpec(opts: SandboxSpecOpts, limits: SpecLimits): SandboxS
 }
 
 /** Entries of an environment. Throws MSB_ERR_INVALID_ARGUMENT. */
-function checkedEnv(option: string, env: readonly string[]): readonly string[] {
+export function checkedEnv(option: string, env: readonly string[]): readonly string[] {
   if (!Array.isArray(env) || env.length > MAX_ENV_COUNT) {
     throw invalid(option, env, `use a list of at most ${MAX_ENV_COUNT} entries`);
   }
@@ -97,7 +97,8 @@ function checkedImage(image: string): string {
   return image;
 }
 
-function checkedWorkdir(workdir: string | null): string | null {
+/** Throws MSB_ERR_INVALID_ARGUMENT. */
+export function checkedWorkdir(workdir: string | null): string | null {
   if (workdir === null) return null;
   const isGood =
     typeof workdir === "string" &&
@@ -108,7 +109,8 @@ function checkedWorkdir(workdir: string | null): string | null {
   return workdir;
 }
 
-function checkedUser(user: string | null): string | null {
+/** Throws MSB_ERR_INVALID_ARGUMENT. */
+export function checkedUser(user: string | null): string | null {
   if (user === null) return null;
   const isGood =
     typeof user === "string" &&

@@ -17,6 +17,7 @@ import { describeApi } from "./plugins/openapi.js";
 import { originGuard } from "./plugins/origin-guard.js";
 import { handleUnknownRoutes } from "./plugins/unknown-routes.js";
 import type { OriginRules } from "./origins.js";
+import { commandRoute } from "./routes/commands.js";
 import { contextRoutes } from "./routes/contexts.js";
 import { imageRoutes } from "./routes/images.js";
 import { infoRoutes } from "./routes/info.js";
@@ -60,6 +61,7 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   sandboxRoutes(app, context);
   logRoutes(app, context);
   runRoute(app, context);
+  commandRoute(app, context);
   contextRoutes(app, context);
   imageRoutes(app, context);
   await app.register(mcpRoutes, {

@@ -2,6 +2,7 @@
 import { MsbError } from "../../src/errors.js";
 import type { CodeContext, RunCodeRequest, RunEvent } from "../../src/kernel/run-types.js";
 import {
+  type CommandEvent,
   type CommandRequest,
   type CommandResult,
   type CreateContextOpts,
@@ -18,6 +19,7 @@ import {
   type SandboxState,
   type ServiceStatus,
   type StartOpts,
+  type StreamCommandRequest,
 } from "../../src/sandbox/service.js";
 import { abortable, deferred } from "../../src/util/async.js";
 
@@ -58,6 +60,14 @@ export const END: RunEvent = {
   stateLost: false,
 };
 
+export const EXITED: CommandEvent = {
+  type: "end",
+  reason: "exited",
+  exitCode: 0,
+  signal: null,
+  durationMs: 5,
+};
+
 type Method = keyof SandboxService;
 
 export class FakeSandboxes implements SandboxService {
@@ -79,6 +89,11 @@ export class FakeSandboxes implements SandboxService {
     oomKilled: false,
     lines: [],
   });
+  /** What a streamed command does; default is nothing, with success. */
+  stream: (request: StreamCommandRequest, opts: SandboxCallOpts) => AsyncIterable<CommandEvent> =
+    async function* () {
+      yield EXITED;
+    };
   entries: LogEntry[] = [];
   metricsOf: Partial<SandboxMetrics> = {};
   contextsOf: CodeContext[] = [
@@ -93,7 +108,7 @@ export class FakeSandboxes implements SandboxService {
     },
   ];
 
-  /** Followers of logs, and runs, that were begun and have not ended. */
+  /** Followers of logs, runs and streamed commands that were begun and have not ended. */
   open = 0;
   #more = deferred<void>();
 
@@ -206,6 +221,21 @@ export class FakeSandboxes implements SandboxService {
     await this.#does("runCommand", [key, request, opts], opts.signal);
     this.get(key);
     return this.command(request);
+  }
+
+  async *streamCommand(
+    key: SandboxKey,
+    request: StreamCommandRequest,
+    opts: SandboxCallOpts = {},
+  ): AsyncGenerator<CommandEvent> {
+    await this.#does("streamCommand", [key, request, opts], opts.signal);
+    this.get(key);
+    this.open++;
+    try {
+      yield* this.stream(request, opts);
+    } finally {
+      this.open--;
+    }
   }
 
   async *runCode(

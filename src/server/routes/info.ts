@@ -86,5 +86,5 @@ function countsIn(sandboxes: SandboxService, namespace: string): ServiceStatus["
 
 function featuresOf(app: App): string[] {
   const mcp = app.hasRoute({ method: "POST", url: "/mcp" }) ? ["mcp"] : [];
-  return ["rpc", ...mcp, "rest", "streams", "contexts", "images", "prometheus"];
+  return ["rpc", ...mcp, "rest", "streams", "commands", "contexts", "images", "prometheus"];
 }

@@ -35,3 +35,9 @@ export function accepts(header: string | undefined, type: string): boolean {
     return name === type && !params.some((param) => /^q=0(?:\.0*)?$/.test(param));
   });
 }
+
+/** The form of a stream that is asked for; null when none is. Of both, browsers can only read events. */
+export function streamFormat(accept: string | undefined): StreamFormat | null {
+  if (accepts(accept, SSE_TYPE)) return "sse";
+  return accepts(accept, NDJSON_TYPE) ? "ndjson" : null;
+}
