@@ -23,6 +23,8 @@ export class Program<Line = unknown> {
 
   private constructor(child: ChildProcess) {
     this.#child = child;
+    // One that was killed does not read what it is told.
+    child.stdin!.on("error", () => {});
     child.stderr!.on("data", (chunk: Buffer) => (this.#stderr += chunk.toString()));
     createInterface(child.stdout!).on("line", (line) => {
       this.#lines.push(JSON.parse(line) as Line);
