@@ -144,8 +144,8 @@ export class KernelDriver {
     const lines = (this.rest + text).split("\n");
     this.rest = lines.pop()!;
     for (const line of lines) {
-      if (line === "") continue;
-      const message = JSON.parse(line) as KernelMessage;
+      const message = messageOf(line);
+      if (message === null) continue;
       if (message.type === "mark") {
         // Behind the other pipes' events of the same turn, which came earlier.
         setImmediate(() => this.send({ type: "marked", number: message.number }));
@@ -179,6 +179,15 @@ export class KernelDriver {
       reason,
       lines: toLines(pieces),
     };
+  }
+}
+
+/** null for what is no message: an interrupt may cut one, and the next one begins on a line of its own. */
+function messageOf(line: string): KernelMessage | null {
+  try {
+    return JSON.parse(line) as KernelMessage;
+  } catch {
+    return null;
   }
 }
 
