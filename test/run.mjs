@@ -1,12 +1,14 @@
 /* oxlint-disable no-console -- what it says is for people */
 /**
- * `npm test`: brings what is missing, builds, and runs every suite: lint, unit and integration, vm on QEMU,
- * vm on libkrun. Ends with a table and one line `N passed, N failed`. A skipped test counts as failed.
+ * `npm test`: brings what is missing, builds, and runs every suite: lint, unit and integration, then vm on QEMU and
+ * vm on libkrun beside each other. Ends with a table and one line `N passed, N failed`. A skipped test counts as
+ * failed.
  */
 import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { ensurePackages, HOST_KERNEL_PACKAGE } from "./libkrun-host/debian.mjs";
 
@@ -49,12 +51,12 @@ process.env.MSB_HOME ||= tempHome ?? cachedHome;
 /** Reports, and the temporary files of the tests: what one that is killed leaves behind goes with this run. */
 const scratch = fs.mkdtempSync(join(tmpdir(), "msb-test-"));
 const results = [];
-let running;
+const running = new Set();
 let stoppedBy;
 for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.on(name, () => {
     stoppedBy ??= name;
-    stop(running, name);
+    for (const child of running) stop(child, name);
   });
 }
 
@@ -71,17 +73,8 @@ try {
     [...VITEST, "--project", "unit", "--project", "integration", ...reporting(unit)],
     { report: unit },
   );
-  const qemu = join(scratch, "qemu.json");
-  await suite("vm on qemu", process.execPath, [...VITEST, "--project", "vm", ...reporting(qemu)], {
-    report: qemu,
-    env: { MSB_TEST_DRIVERS: "qemu", MSB_REQUIRE_VM: "1" },
-  });
-  await suite(
-    "vm on libkrun",
-    process.execPath,
-    ["test/libkrun-host/run.mjs", "--out", join(scratch, "libkrun")],
-    { report: join(scratch, "libkrun/vitest.json") },
-  );
+  // Each is one VM at a time, and an emulated KVM host is one thread: together they keep two cores busy.
+  await Promise.all([vmOnQemu(), vmOnLibkrun()]);
 } catch (error) {
   console.error(`\ntest/run.mjs: ${error.message}`);
   if (!isPrepared) results.push({ name: "preparation", passed: 0, failed: 1, seconds: 0 });
@@ -93,6 +86,28 @@ try {
   if (tempHome !== undefined) fs.rmSync(tempHome, { recursive: true, force: true });
 }
 summarize();
+
+function vmOnQemu() {
+  const report = join(scratch, "qemu.json");
+  return suite(
+    "vm on qemu",
+    process.execPath,
+    [...VITEST, "--project", "vm", ...reporting(report)],
+    {
+      report,
+      env: { MSB_TEST_DRIVERS: "qemu", MSB_REQUIRE_VM: "1" },
+      label: "qemu",
+    },
+  );
+}
+
+function vmOnLibkrun() {
+  const out = join(scratch, "libkrun");
+  return suite("vm on libkrun", process.execPath, ["test/libkrun-host/run.mjs", "--out", out], {
+    report: join(out, "vitest.json"),
+    label: "libkrun",
+  });
+}
 
 /** Debian packages, npm packages, native build, TypeScript build. */
 async function prepare() {
@@ -134,13 +149,13 @@ async function step(command, args) {
   if (code !== 0) throw new Error(`this failed (${code}): ${command} ${args.join(" ")}`);
 }
 
-/** Runs one suite and counts; without a report it counts as one test. */
-async function suite(name, command, args, { report, env = {} } = {}) {
+/** Runs one suite and counts; without a report it counts as one test. With a label its lines begin with it. */
+async function suite(name, command, args, { report, env = {}, label } = {}) {
   if (stoppedBy !== undefined) throw new Error(`ended by ${stoppedBy}`);
   console.log(`\n== ${name}`);
   const begin = Date.now();
   const stray = `${report}.stray`;
-  const code = await run(command, args, { ...env, MSB_STRAY_ERRORS: stray });
+  const code = await run(command, args, { env: { ...env, MSB_STRAY_ERRORS: stray }, label });
   const content = report === undefined ? undefined : readJson(report);
   const counts = report === undefined ? { passed: 1, failed: 0 } : countTests(content);
   if (code !== 0 && counts.failed === 0) {
@@ -198,26 +213,32 @@ function shorten(title, message) {
   return [`FAILED ${title}`, ...message.split("\n").slice(0, MAX_MESSAGE_LINES)].join("\n  ");
 }
 
-function run(command, args, env = {}) {
+function run(command, args, { env = {}, label } = {}) {
   return new Promise((done, reject) => {
-    running = spawn(command, args, {
+    const child = spawn(command, args, {
       cwd: project,
-      stdio: "inherit",
+      stdio: label === undefined ? "inherit" : ["ignore", "pipe", "pipe"],
       // A group of its own, so that a signal reaches all of it, and once.
       detached: true,
       env: { ...process.env, ...env },
     });
-    running.once("error", reject);
-    running.once("close", (code, signal) => {
-      running = undefined;
+    running.add(child);
+    child.once("error", reject);
+    child.once("close", (code, signal) => {
+      running.delete(child);
       done(code ?? signal);
     });
-    if (stoppedBy !== undefined) stop(running, stoppedBy);
+    if (label !== undefined) {
+      for (const output of [child.stdout, child.stderr]) {
+        createInterface({ input: output }).on("line", (line) => console.log(`${label} | ${line}`));
+      }
+    }
+    if (stoppedBy !== undefined) stop(child, stoppedBy);
   });
 }
 
 function stop(child, signal) {
-  if (child?.pid === undefined) return;
+  if (child.pid === undefined) return;
   const send = (name) => {
     try {
       process.kill(-child.pid, name);
