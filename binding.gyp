@@ -65,7 +65,18 @@
         "native/vmm/supervisor.cc"
       ],
       "ldflags!": ["-rdynamic"],
-      "libraries": ["-ldl", "-lpthread"]
+      "libraries": ["-ldl", "-lpthread"],
+      "conditions": [
+        ["OS=='mac'", {
+          # Hypervisor.framework asks for the entitlement; an ad-hoc signature carries it.
+          "postbuilds": [
+            {
+              "postbuild_name": "sign",
+              "action": ["codesign", "--sign", "-", "--force", "--entitlements", "native/vmm/entitlements.plist", "$BUILT_PRODUCTS_DIR/$EXECUTABLE_PATH"]
+            }
+          ]
+        }]
+      ]
     }
   ],
   "variables": {
