@@ -28,6 +28,20 @@ module.exports = {
       from: { path: "^src/", pathNot: "^src/util/process\\.ts$" },
       to: { path: "^(node:)?child_process$" },
     },
+    {
+      name: "the-sdk-runs-anywhere",
+      severity: "error",
+      comment: "browsers, Deno and Bun have no modules of Node.js",
+      from: { path: "^src/sdk/" },
+      to: { dependencyTypes: ["core"] },
+    },
+    {
+      name: "the-sdk-has-types-of-the-wire-alone",
+      severity: "error",
+      comment: "schemas are the server's to check",
+      from: { path: "^src/sdk/" },
+      to: { path: "^src/api/", dependencyTypesNot: ["type-only"] },
+    },
   ],
   allowedSeverity: "error",
   allowed: [
@@ -58,7 +72,8 @@ module.exports = {
     ]),
     allow("settings\\.ts$", ["(paths|errors)\\.ts$", "util/"]),
     allow("oci/", ["oci/", "disk/", "native/", "util/", "(paths|config|settings|errors)\\.ts$"]),
-    allow("cli/", ["cli/", "oci/", "util/", "(paths|config|settings|errors)\\.ts$"]),
+    allow("sdk/", ["sdk/", "api/", "util/async\\.ts$", "errors\\.ts$"]),
+    allow("cli/", ["cli/", "sdk/", "oci/", "util/", "(paths|config|settings|errors)\\.ts$"]),
     // The commands of the server start it and look after its process; nothing else of the CLI knows it.
     allow("cli/commands/server/", ["server/(start|auth|process)", "native/process-identity\\.ts$"]),
     allow("cli/main\\.ts$", ["sandbox/images-in-use\\.ts$"]),

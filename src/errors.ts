@@ -98,6 +98,9 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/** Marks errors of this package, whichever copy of it made them: a program may have loaded more than one. */
+const BRAND = Symbol.for("msb-ts.error");
+
 /** Facts for programs; everything in it can be printed. */
 export type ErrorDetails = Readonly<Record<string, unknown>>;
 
@@ -120,6 +123,10 @@ export class MsbError extends Error {
     this.details = opts.details ?? {};
   }
 
+  get [BRAND](): true {
+    return true;
+  }
+
   get retryable(): boolean {
     return ERROR_CODES[this.code].retryable;
   }
@@ -131,7 +138,8 @@ export class MsbError extends Error {
 
 /** True for an MsbError, of the given code if one is given. */
 export function isMsbError(error: unknown, code?: ErrorCode): error is MsbError {
-  return error instanceof MsbError && (code === undefined || error.code === code);
+  if (typeof error !== "object" || error === null || !(BRAND in error)) return false;
+  return code === undefined || (error as MsbError).code === code;
 }
 
 /** The text of anything thrown. */

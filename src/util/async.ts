@@ -1,5 +1,5 @@
 /** Small helpers for promises, signals and clocks. */
-import { MsbError } from "../errors.js";
+import { isMsbError, MsbError } from "../errors.js";
 
 export interface Deferred<T> {
   readonly promise: Promise<T>;
@@ -61,7 +61,7 @@ export function throwIfAborted(signal: AbortSignal | undefined, what: string): v
 
 /** The MsbError for an aborted signal. */
 export function abortReason(signal: AbortSignal, what: string): MsbError {
-  if (signal.reason instanceof MsbError) return signal.reason;
+  if (isMsbError(signal.reason)) return signal.reason;
   return new MsbError("MSB_ERR_ABORTED", `${what} was aborted.`, { cause: signal.reason });
 }
 
