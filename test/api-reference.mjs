@@ -3,6 +3,7 @@
 const GROUPS = {
   sandboxes: "Sandboxes",
   code: "Code",
+  commands: "Commands",
   logs: "Logs",
   images: "Images",
   server: "The server",

@@ -159,15 +159,13 @@ export class Images implements AsyncDisposable {
   }
 
   /**
-   * Takes names away, and removes images that have none left. Without `force` an image that a sandbox uses keeps
-   * its last name, and one that is given by its digest may have only one.
+   * Takes names away, and removes images that have none left. A name is the one by which `inspect` finds the image,
+   * also where that is an alias. Without `force` an image that a sandbox uses keeps its last name, and one that is
+   * given by its digest may have only one.
    */
   async remove(names: readonly string[], opts: { force?: boolean } = {}): Promise<RemovedImages> {
     const inUse = await this.#inUse();
-    // Not through aliases: what is removed should be what was written.
-    const texts = names.map((name) =>
-      isDigits(name) ? name : canonicalName(readReference(name, this.settings)),
-    );
+    const texts = await Promise.all(names.map((name) => this.#removable(name)));
     return this.store.remove(texts, { force: opts.force ?? false, inUse });
   }
 
@@ -278,6 +276,14 @@ export class Images implements AsyncDisposable {
     const image = isDigits(name) ? await this.store.find(name) : undefined;
     if (image === undefined) throw imageNotFound(name);
     return { image, name: null };
+  }
+
+  /** What the store is to remove. What cannot be found may still have a name there, of an image that is not whole. */
+  async #removable(name: string): Promise<string> {
+    for (const text of wantedImage(name, this.settings).local) {
+      if ((await this.store.find(text)) !== undefined) return text;
+    }
+    return isDigits(name) ? name : canonicalName(readReference(name, this.settings));
   }
 
   async #inUse(): Promise<ReadonlySet<Digest>> {

@@ -24,6 +24,7 @@ import { infoRoutes } from "./routes/info.js";
 import { logRoutes } from "./routes/logs.js";
 import { runRoute } from "./routes/run.js";
 import { sandboxRoutes } from "./routes/sandboxes.js";
+import { startRoutes } from "./routes/starts.js";
 import { rpcRoute } from "./rpc/route.js";
 import { validatorCompiler } from "./validation.js";
 
@@ -58,6 +59,7 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
 
   rpcRoute(app, context);
   infoRoutes(app, context);
+  startRoutes(app, context);
   sandboxRoutes(app, context);
   logRoutes(app, context);
   runRoute(app, context);

@@ -16,16 +16,12 @@ export async function* watchedIterator<T>(
   opts: WatchOpts<T>,
 ): AsyncGenerator<T | null, void, undefined> {
   const { idleMs, signal } = opts;
-  const aborted = deferred<"aborted">();
-  const onAbort = (): void => aborted.resolve("aborted");
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
   let pending: Promise<IteratorResult<T>> | undefined;
   let isDone = false;
   try {
     while (!signal.aborted) {
       pending ??= source.next();
-      const next = await firstOf(pending, aborted.promise, idleMs);
+      const next = await firstOf(pending, signal, idleMs);
       if (next === "aborted") return;
       if (next === "idle") {
         yield null;
@@ -40,7 +36,6 @@ export async function* watchedIterator<T>(
     isDone = true;
     throw error;
   } finally {
-    signal.removeEventListener("abort", onAbort);
     if (!isDone) abandon(source, pending, opts.onAbandoned);
   }
 }
@@ -56,18 +51,21 @@ function abandon<T>(
   else source.return?.().catch(() => {});
 }
 
+/** Not by Promise.race: an end that does not come would keep all items that came before it. */
 async function firstOf<T>(
   pending: Promise<IteratorResult<T>>,
-  aborted: Promise<"aborted">,
+  signal: AbortSignal,
   idleMs: number,
 ): Promise<IteratorResult<T> | "aborted" | "idle"> {
-  let timer: NodeJS.Timeout | undefined;
-  const idle = new Promise<"idle">((resolve) => {
-    timer = setTimeout(() => resolve("idle"), idleMs);
-  });
+  const first = deferred<IteratorResult<T> | "aborted" | "idle">();
+  const onAbort = (): void => first.resolve("aborted");
+  const timer = setTimeout(() => first.resolve("idle"), idleMs);
+  signal.addEventListener("abort", onAbort, { once: true });
+  pending.then(first.resolve, first.reject);
   try {
-    return await Promise.race([pending, aborted, idle]);
+    return await first.promise;
   } finally {
     clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
   }
 }

@@ -78,7 +78,9 @@ async function startServer() {
     MSB_MAX_CONCURRENT_BOOTS: args.sandboxes,
   };
   const cli = join(project, "dist/cli/main.js");
-  return startProcess([cli, "server", "start", "--dev", "--port", "0"], env);
+  // The default goes by the cores of the host, which is not what is measured here.
+  const budget = ["--vcpu-budget", args.sandboxes];
+  return startProcess([cli, "server", "start", "--dev", "--port", "0", ...budget], env);
 }
 
 /** What Fastify takes for itself: the same answer as the health route, and nothing else. */

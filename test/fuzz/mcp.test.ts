@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { expect, it, onTestFinished } from "vitest";
 import { mcpRoutes } from "../../src/server/mcp/routes.js";
 import { authPlugin } from "../../src/server/plugins/auth.js";
-import { scriptedSandboxes, sandboxInfo } from "../helpers/scripted-sandboxes.js";
+import { fakeSandbox } from "../helpers/fake-sandboxes.js";
+import { scriptedSandboxes } from "../helpers/scripted-sandboxes.js";
 
 const RUNS = Math.ceil(Number(process.env["MSB_FUZZ_RUNS"] ?? 20_000) / 20);
 
@@ -64,8 +65,8 @@ it("whatever is sent is answered with JSON or with nothing, and never with a fai
   const app = Fastify();
   onTestFinished(() => app.close());
   const sandboxes = scriptedSandboxes({
-    start: async (key) => sandboxInfo(key),
-    stop: async (key) => sandboxInfo(key),
+    start: async (key) => fakeSandbox(key),
+    stop: async (key) => fakeSandbox(key),
     runCommand: async () => ({ exitCode: 0, signal: null, oomKilled: false, lines: [] }),
     // oxlint-disable-next-line require-yield -- it has no output
     runCode: async function* () {},

@@ -1,10 +1,5 @@
 /** A sandbox service of the few methods that a test gives it; calls are remembered, all else is an error. */
-import type {
-  SandboxInfo,
-  SandboxKey,
-  SandboxMetrics,
-  SandboxService,
-} from "../../src/sandbox/service.js";
+import type { SandboxKey, SandboxMetrics, SandboxService } from "../../src/sandbox/service.js";
 
 export interface ScriptedSandboxes extends SandboxService {
   /** Name of the method and its arguments, without signals. */
@@ -29,32 +24,6 @@ export function scriptedSandboxes(methods: Partial<SandboxService>): ScriptedSan
 
 function hasSignal(value: unknown): boolean {
   return typeof value === "object" && value !== null && "signal" in value;
-}
-
-export function sandboxInfo(key: SandboxKey): SandboxInfo {
-  return {
-    ...key,
-    state: "running",
-    spec: {
-      image: "python",
-      memoryMiB: 512,
-      cpus: 1,
-      diskMiB: 4096,
-      env: [],
-      workdir: null,
-      user: null,
-      labels: {},
-      idleTimeoutMs: 0,
-      maxLifetimeMs: 0,
-    },
-    imageDigest: null,
-    createdAt: "2026-01-01T00:00:00.000Z",
-    startedAt: null,
-    stoppedAt: null,
-    stages: [],
-    failure: null,
-    vm: null,
-  };
 }
 
 export function sandboxMetrics(

@@ -1,7 +1,8 @@
 /** Code through the REST API of a server that really runs: contexts, events as they happen, and how code is ended. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Agent, fetch, type Response } from "undici";
+import { Agent, fetch } from "undici";
 import type { CodeContext, RunEvent } from "../../src/kernel/run-types.js";
+import { linesOf } from "../helpers/record-lines.js";
 import { PYTHON_IMAGE } from "../helpers/server-images.js";
 import { TestServer } from "../helpers/server-process.js";
 import { testDrivers } from "../helpers/vm-fixture.js";
@@ -213,14 +214,3 @@ describe.each(testDrivers)("code through REST under %s", (driver) => {
     await expect(leave()).rejects.toMatchObject({ name: "AbortError" });
   }
 });
-
-/** Lines that are not empty, as they come. */
-async function* linesOf(response: Response): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const bytes of response.body!) {
-    const lines = (rest + decoder.decode(bytes as Uint8Array, { stream: true })).split("\n");
-    rest = lines.pop()!;
-    yield* lines.filter((line) => line !== "");
-  }
-}

@@ -5,8 +5,8 @@ import { MsbError } from "../../errors.js";
 import type { StreamCommandRequest } from "../../sandbox/service.js";
 import type { App, ServerContext } from "../context.js";
 import { commandRecords } from "./command-records.js";
-import { FAILURES, ONE_SANDBOX, sandboxKey } from "./common.js";
-import { guestStreamResponse, sendGuestStream } from "./guest-stream.js";
+import { FAILURES, ONE_SANDBOX, sandboxKey, streamContent } from "./common.js";
+import { sendGuestStream } from "./guest-stream.js";
 
 export function commandRoute(app: App, { sandboxes }: ServerContext): void {
   app.post(
@@ -21,7 +21,13 @@ export function commandRoute(app: App, { sandboxes }: ServerContext): void {
         tags: ["commands"],
         params: SandboxParams,
         body: CommandBody,
-        response: { 200: guestStreamResponse(CommandRecord), ...FAILURES },
+        response: {
+          200: {
+            description: "What happens, record by record",
+            content: streamContent(CommandRecord),
+          },
+          ...FAILURES,
+        },
       },
     },
     async (request, reply) => {

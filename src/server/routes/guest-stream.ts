@@ -1,9 +1,8 @@
 /** What runs in a sandbox as an answer: ended when its client goes away, or left to go on without it. */
-import { type TSchema, Type } from "@sinclair/typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { SandboxCallOpts } from "../../sandbox/service.js";
 import { clientGone } from "../streams/client-gone.js";
-import { NDJSON_TYPE, SSE_TYPE, streamFormat, type StreamRecord } from "../streams/format.js";
+import { streamFormat, type StreamRecord } from "../streams/format.js";
 import { sendStream } from "../streams/send-stream.js";
 
 export interface GuestWork {
@@ -27,17 +26,6 @@ export function sendGuestStream(
     gone,
     ...(endsWithClient ? {} : goesOn),
   });
-}
-
-/** For the schema of a route. */
-export function guestStreamResponse<T extends TSchema>(record: T) {
-  return {
-    description: "What happens, record by record",
-    content: {
-      [NDJSON_TYPE]: { schema: record },
-      [SSE_TYPE]: { schema: Type.String() },
-    },
-  };
 }
 
 /** Reads on for a client that is gone but wants it to go on: output that nobody takes would stop it. */

@@ -13,10 +13,10 @@ import type { ImageInfo } from "../../oci/image.js";
 import type { App, ServerContext } from "../context.js";
 import { requireAnyNamespace } from "../namespace-access.js";
 import { clientGone } from "../streams/client-gone.js";
-import { accepts, NDJSON_TYPE } from "../streams/format.js";
+import { streamFormat } from "../streams/format.js";
 import { sendStream } from "../streams/send-stream.js";
-import { API, FAILURES } from "./common.js";
-import { pullRecords } from "./pull-records.js";
+import { API, FAILURES, streamContent } from "./common.js";
+import { progressRecords } from "./progress-records.js";
 
 const tags = ["images"];
 
@@ -54,7 +54,9 @@ export function imageRoutes(app: App, { images }: ServerContext): void {
     {
       schema: {
         summary: "Downloads an image and makes its disk",
-        description: `Answers when it is done; with progress, line by line, when ${NDJSON_TYPE} is accepted.`,
+        description:
+          "Answers when it is done; with progress, record by record, when application/x-ndjson or " +
+          "text/event-stream is accepted. Called off when its client goes away.",
         tags,
         body: PullBody,
         response: {
@@ -62,7 +64,7 @@ export function imageRoutes(app: App, { images }: ServerContext): void {
             description: "The image, or how far its download is",
             content: {
               "application/json": { schema: ImageView },
-              [NDJSON_TYPE]: { schema: PullRecord },
+              ...streamContent(PullRecord),
             },
           },
           ...FAILURES,
@@ -73,13 +75,13 @@ export function imageRoutes(app: App, { images }: ServerContext): void {
       requireAnyNamespace(request.principal, "Downloading an image");
       const { reference } = request.body;
       const signal = clientGone(reply);
-      if (!accepts(request.headers.accept, NDJSON_TYPE)) {
-        return imageView(await images.pull(reference, { signal }));
-      }
-      const records = pullRecords(async (onProgress) =>
-        imageView(await images.pull(reference, { signal, onProgress })),
-      );
-      return sendStream(reply, records, { format: "ndjson", gone: signal });
+      const format = streamFormat(request.headers.accept);
+      if (format === null) return imageView(await images.pull(reference, { signal }));
+      const records = progressRecords(async (onProgress) => {
+        const image = await images.pull(reference, { signal, onProgress });
+        return { type: "done", image: imageView(image) };
+      });
+      return sendStream(reply, records, { format, gone: signal });
     },
   );
 

@@ -4,8 +4,8 @@ import { SandboxParams } from "../../api/sandboxes.js";
 import type { RunCodeRequest, RunEvent } from "../../kernel/run-types.js";
 import type { App, ServerContext } from "../context.js";
 import type { StreamRecord } from "../streams/format.js";
-import { FAILURES, ONE_SANDBOX, sandboxKey } from "./common.js";
-import { guestStreamResponse, sendGuestStream } from "./guest-stream.js";
+import { FAILURES, ONE_SANDBOX, sandboxKey, streamContent } from "./common.js";
+import { sendGuestStream } from "./guest-stream.js";
 
 export function runRoute(app: App, { sandboxes }: ServerContext): void {
   app.post(
@@ -20,7 +20,7 @@ export function runRoute(app: App, { sandboxes }: ServerContext): void {
         params: SandboxParams,
         body: RunBody,
         response: {
-          200: guestStreamResponse(RunRecord),
+          200: { description: "What happens, record by record", content: streamContent(RunRecord) },
           ...FAILURES,
         },
       },

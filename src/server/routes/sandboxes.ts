@@ -1,55 +1,22 @@
-/** Sandboxes: created, listed, started, stopped, removed. */
-import { randomBytes } from "node:crypto";
-import { DEFAULT_NAMESPACE } from "../../api/names.js";
+/** Sandboxes: listed, looked at, stopped, removed. */
 import {
-  CreateSandboxBody,
   ListSandboxesQuery,
   MetricsView,
   RemoveSandboxQuery,
   SandboxPage,
   SandboxParams,
-  type SandboxSpecBody,
   SandboxView,
-  StartSandboxBody,
   StopSandboxBody,
 } from "../../api/sandboxes.js";
-import type { SandboxKey, SandboxSpecOpts } from "../../sandbox/service.js";
-import { ANY_NAMESPACE, type Principal } from "../auth/authenticator.js";
 import type { App, ServerContext } from "../context.js";
-import { logSandbox } from "../logging.js";
-import { requireNamespace, visibleNamespace } from "../namespace-access.js";
+import { visibleNamespace } from "../namespace-access.js";
 import { clientGone } from "../streams/client-gone.js";
-import { API, checkKey, FAILURES, NoContent, ONE_SANDBOX, sandboxKey } from "./common.js";
+import { API, FAILURES, NoContent, ONE_SANDBOX, sandboxKey } from "./common.js";
 import { filterOf, pageOf } from "./sandbox-list.js";
 
 const tags = ["sandboxes"];
 
 export function sandboxRoutes(app: App, { sandboxes }: ServerContext): void {
-  app.post(
-    `${API}/sandboxes`,
-    {
-      schema: {
-        summary: "Creates a sandbox and starts it; answers when it is ready",
-        description:
-          "Called off when its client goes away: a name that was made up would never be known.",
-        tags,
-        body: CreateSandboxBody,
-        response: { 201: SandboxView, ...FAILURES },
-      },
-    },
-    async (request, reply) => {
-      const { namespace, name, ...spec } = request.body;
-      const key = newKey(request.principal, { namespace, name });
-      logSandbox(request, key.namespace, key.name);
-      const signal = clientGone(reply);
-      const info = await sandboxes.create(key, specOf(spec), { signal });
-      return reply
-        .code(201)
-        .header("location", `${API}/sandboxes/${key.namespace}/${key.name}`)
-        .send(info as SandboxView);
-    },
-  );
-
   app.get(
     `${API}/sandboxes`,
     {
@@ -78,25 +45,6 @@ export function sandboxRoutes(app: App, { sandboxes }: ServerContext): void {
       },
     },
     async (request) => sandboxes.get(sandboxKey(request)) as SandboxView,
-  );
-
-  app.post(
-    `${ONE_SANDBOX}/start`,
-    {
-      schema: {
-        summary: "Starts a sandbox with what is stored, or with a new specification",
-        description:
-          "One that runs is left as it is. A start whose client goes away goes on; who asks again waits for it.",
-        tags,
-        params: SandboxParams,
-        body: StartSandboxBody,
-        response: { 200: SandboxView, ...FAILURES },
-      },
-    },
-    async (request) => {
-      const spec = request.body ?? null;
-      return (await sandboxes.start(sandboxKey(request), spec && specOf(spec))) as SandboxView;
-    },
   );
 
   app.post(
@@ -147,23 +95,4 @@ export function sandboxRoutes(app: App, { sandboxes }: ServerContext): void {
     },
     async (request, reply) => sandboxes.metrics(sandboxKey(request), { signal: clientGone(reply) }),
   );
-}
-
-/** A key for one namespace makes sandboxes there; a name that was not given is new. */
-function newKey(
-  principal: Principal,
-  given: { readonly namespace: string | undefined; readonly name: string | undefined },
-): SandboxKey {
-  const own = principal.namespace === ANY_NAMESPACE ? DEFAULT_NAMESPACE : principal.namespace;
-  const namespace = given.namespace ?? own;
-  const name = given.name ?? `sandbox-${randomBytes(4).toString("hex")}`;
-  checkKey({ namespace, name });
-  requireNamespace(principal, namespace);
-  return { namespace, name };
-}
-
-/** Members that are not there stay away, so that the service's defaults are the only ones. */
-function specOf(body: SandboxSpecBody): SandboxSpecOpts {
-  const given = Object.entries(body).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given) as unknown as SandboxSpecOpts;
 }

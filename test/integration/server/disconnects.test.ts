@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import type { SandboxCallOpts } from "../../../src/sandbox/service.js";
+import type { CommandEvent, SandboxCallOpts } from "../../../src/sandbox/service.js";
 import { abortable, deferred } from "../../../src/util/async.js";
-import { END } from "../../helpers/fake-sandboxes.js";
+import { END, EXITED } from "../../helpers/fake-sandboxes.js";
 import { rawClient, rawRequest, type RawClient } from "../../helpers/raw-client.js";
 import { listeningApp, type TestApp } from "../../helpers/test-app.js";
 
@@ -14,6 +14,11 @@ async function withSandbox(): Promise<Listening> {
   const test = await listeningApp();
   test.sandboxes.add("default", "n1");
   return test;
+}
+
+function command(test: Listening, rest: object = {}): Promise<RawClient> {
+  const body = JSON.stringify({ command: "x", ...rest });
+  return rawClient(test.port, rawRequest("POST", `${ONE}/commands`, { body }));
 }
 
 function run(test: Listening, rest: object = {}): Promise<RawClient> {
@@ -90,6 +95,44 @@ describe.each(WAYS)("a client that %s its connection", (_name, leave) => {
     await expect.poll(() => test.sandboxes.open).toBe(0);
   });
 
+  it.each([
+    ["that writes", [{ type: "stdout", data: Buffer.from("a") }]],
+    ["that is silent", []],
+  ] as [string, CommandEvent[]][])("kills the command %s", async (_what, output) => {
+    const test = await withSandbox();
+    let signal: AbortSignal | undefined;
+    test.sandboxes.stream = async function* (_request, opts) {
+      signal = opts.signal;
+      yield* output;
+      await abortable(new Promise(() => {}), opts.signal, "The command");
+    };
+    const client = await command(test);
+    await expect.poll(() => test.sandboxes.open).toBe(1);
+    leave(client);
+    await expect.poll(() => signal?.aborted).toBe(true);
+    await expect.poll(() => test.sandboxes.open).toBe(0);
+  });
+
+  it("lets a command go on to its end if it asked for that", async () => {
+    const test = await withSandbox();
+    let count = 0;
+    const gone = deferred<void>();
+    test.sandboxes.stream = async function* () {
+      yield { type: "stdout", data: Buffer.from("begun") };
+      await gone.promise;
+      for (; count < 2_000; count++) yield { type: "stdout", data: Buffer.alloc(1_000) };
+      yield EXITED;
+    };
+    const client = await command(test, { killOnDisconnect: false });
+    await client.until("begun");
+    leave(client);
+    await expect.poll(() => connections(test)).toBe(0);
+    gone.resolve();
+    await expect.poll(() => test.sandboxes.open).toBe(0);
+    expect(count).toBe(2_000);
+    expect(test.log.join("")).toContain("A command ran to its end after its client was gone.");
+  });
+
   it("ends the command it ran", async () => {
     const test = await withSandbox();
     const signal = signalOf(test, "runCommand");
@@ -99,19 +142,30 @@ describe.each(WAYS)("a client that %s its connection", (_name, leave) => {
     await expect.poll(async () => (await signal)?.aborted).toBe(true);
   });
 
-  it("calls off the sandbox it was creating, whose name nobody would know", async () => {
-    const test = await withSandbox();
-    const signal = signalOf(test, "create");
-    const body = JSON.stringify({ image: "x" });
-    const client = await rawClient(test.port, rawRequest("POST", "/api/v1/sandboxes", { body }));
-    await signal;
-    leave(client);
-    await expect.poll(async () => (await signal)?.aborted).toBe(true);
-  });
+  it.each([
+    ["", {}],
+    [" and watching", SSE],
+  ])(
+    "calls off the sandbox it was creating%s, whose name nobody would know",
+    async (_how, headers) => {
+      const test = await withSandbox();
+      const signal = signalOf(test, "create");
+      const request = { headers, body: JSON.stringify({ image: "x" }) };
+      const client = await rawClient(test.port, rawRequest("POST", "/api/v1/sandboxes", request));
+      await signal;
+      leave(client);
+      await expect.poll(async () => (await signal)?.aborted).toBe(true);
+    },
+  );
 
   it.each([
     ["by JSON-RPC", (test: Listening) => rpc(test, "sandbox.start")],
     ["by REST", (test: Listening) => rawClient(test.port, rawRequest("POST", `${ONE}/start`))],
+    [
+      "by REST, with progress",
+      (test: Listening) =>
+        rawClient(test.port, rawRequest("POST", `${ONE}/start`, { headers: SSE })),
+    ],
   ])("does not end the start it asked for %s", async (_how, send) => {
     const test = await withSandbox();
     const signal = signalOf(test, "start");

@@ -35,6 +35,8 @@ describe("clients that are slow on purpose", () => {
   it("may wait for answers, and pause between requests, longer than they may take to send one", async () => {
     const { app, port, sandboxes } = await listeningApp();
     expect(app.server.keepAliveTimeout).toBe(75_000);
+    // Of a connection on which nothing happens, as while a start is waited for.
+    expect(app.server.timeout).toBe(0);
     app.server.headersTimeout = 500;
     app.server.requestTimeout = 1_000;
     sandboxes.add("default", "n1");

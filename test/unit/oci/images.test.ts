@@ -261,13 +261,22 @@ describe("images by hand", () => {
     expect(await images.list()).toEqual([]);
   });
 
-  test("are not removed through an alias", async () => {
+  test("are removed by the name under which they are looked at, also an alias or one like digits", async () => {
     const { images, put } = await fixture();
     await put("msb-ts/python", one);
+    await put("python", two);
+    await put("cafe", one);
+    expect((await images.inspect("python")).names).toContain(RECIPE);
+    expect((await images.remove(["python"])).names).toEqual([RECIPE]);
+    expect((await images.inspect("python")).names).toEqual([NAME]);
+    expect((await images.remove(["python"])).names).toEqual([NAME]);
+    await expect(images.inspect("python")).rejects.toMatchObject({
+      code: "MSB_ERR_IMAGE_NOT_FOUND",
+    });
     await expect(images.remove(["python"])).rejects.toMatchObject({
       code: "MSB_ERR_IMAGE_NOT_FOUND",
     });
-    expect((await images.remove(["msb-ts/python"])).names).toEqual([RECIPE]);
+    expect((await images.remove(["cafe"])).digests).toEqual([one.manifest.digest]);
   });
 
   test("stay while a sandbox uses them", async () => {

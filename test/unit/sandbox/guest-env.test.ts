@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { guestContext, mergeEnv } from "../../../src/sandbox/guest-env.js";
+import { commandContext, guestContext, mergeEnv } from "../../../src/sandbox/guest-env.js";
 import { languageOf } from "../../../src/sandbox/prewarm.js";
 
 const image = (opts: object = {}) => ({
@@ -34,6 +34,44 @@ describe("what programs find", () => {
 
   it("has each name once", () => {
     expect(mergeEnv(["A=1", "B=1"], ["B=2"], ["C=1", "A="])).toEqual(["A=", "B=2", "C=1"]);
+  });
+});
+
+describe("what one command finds", () => {
+  const context = guestContext(image({ user: "app" }), spec({ env: ["A=1"], workdir: "/w" }));
+
+  it("is what the sandbox has", () => {
+    expect(commandContext(context, {})).toEqual(context);
+  });
+
+  it("is what it asked for on top of that", () => {
+    const asked = { env: ["A=2", "B=3"], workdir: "/tmp", user: "7:8" };
+    const { env, ...rest } = commandContext(context, asked);
+    expect(rest).toEqual({ workdir: "/tmp", user: "7:8" });
+    expect(env).toEqual(expect.arrayContaining(["A=2", "B=3", "HOME=/"]));
+    expect(env).not.toContain("A=1");
+  });
+
+  it("has the HOME that somebody chose, whoever its user is", () => {
+    expect(commandContext(context, { user: "root" }).env).toContain("HOME=/root");
+    expect(commandContext(context, { user: "root", env: ["HOME=/x"] }).env).toContain("HOME=/x");
+    const chosen = guestContext(image({ env: ["HOME=/opt"] }), spec());
+    expect(commandContext(chosen, { user: "app" }).env).toContain("HOME=/opt");
+  });
+
+  it.each([
+    ["env", { env: ["A"] }],
+    ["env", { env: ["=a"] }],
+    ["workdir", { workdir: "tmp" }],
+    ["workdir", { workdir: "/a\0" }],
+    ["user", { user: "a b" }],
+  ])("has no wrong %s", (option, asked) => {
+    expect(() => commandContext(context, asked)).toThrow(
+      expect.objectContaining({
+        code: "MSB_ERR_INVALID_ARGUMENT",
+        details: expect.objectContaining({ option }),
+      }),
+    );
   });
 });
 

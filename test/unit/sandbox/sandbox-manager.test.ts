@@ -12,6 +12,10 @@ beforeEach(async () => {
   manager = await bench.open();
 });
 
+async function readAll(events: AsyncIterable<unknown>): Promise<void> {
+  for await (const _event of events);
+}
+
 const upperDisk = (): string => bench.paths.sandbox("default", "box").upperDisk;
 
 describe("a start", () => {
@@ -386,15 +390,52 @@ describe("the end of a VM that nobody asked for", () => {
   });
 });
 
+describe("a streamed command", () => {
+  const request = { command: "id", args: [], timeoutMs: 0 };
+  const read = async (key = KEY): Promise<void> => {
+    for await (const event of manager.streamCommand(key, { ...request, user: "app" })) {
+      if (event.type === "stdout") bench.guests.only().vm.end({ reason: "killed", signal: 9 });
+    }
+  };
+
+  it("finds the sandbox's variables and folder, and fails as its VM ended", async () => {
+    await manager.start(KEY, { ...SPEC, env: ["A=1"], workdir: "/w" });
+    const { agent } = bench.guests.only();
+    agent.on("exec.start", ({ stream }) => {
+      setImmediate(() => agent.output(stream, "x"));
+      return { pid: 7 };
+    });
+    await expect(read()).rejects.toMatchObject({ code: "MSB_ERR_VM_EXITED" });
+    const start = agent.requests.find(({ type }) => type === "exec.start");
+    expect(start?.fields).toMatchObject({
+      argv: ["id"],
+      cwd: "/w",
+      user: "app",
+      env: expect.arrayContaining(["A=1", "HOME=/home/app"]),
+    });
+  });
+
+  it("needs a sandbox that is there and runs", async () => {
+    await expect(read()).rejects.toMatchObject({ code: "MSB_ERR_SANDBOX_NOT_FOUND" });
+    await manager.start(KEY, SPEC);
+    await manager.stop(KEY);
+    await expect(read()).rejects.toMatchObject({ code: "MSB_ERR_INVALID_STATE" });
+  });
+});
+
 describe("limits of idleness and of life", () => {
   const HOUR = 3_600_000;
 
-  it("stop a sandbox after a day without use, and not while a command runs", async () => {
+  const sleep = { command: "sleep", args: [], timeoutMs: 0 };
+  it.each([
+    ["runs", async () => manager.runCommand(KEY, sleep)],
+    ["is streamed", () => readAll(manager.streamCommand(KEY, sleep))],
+  ])("stop a sandbox after a day without use, and not while a command %s", async (_how, run) => {
     await manager.start(KEY, { ...SPEC, idleTimeoutMs: 24 * HOUR });
     bench.guests.only().agent.on("exec.start", () => ({ pid: 7 }));
     bench.clock.advance(23 * HOUR);
     await manager.metrics(KEY);
-    const running = manager.runCommand(KEY, { command: "sleep", args: [], timeoutMs: 0 });
+    const running = run();
     bench.clock.advance(48 * HOUR);
     expect(manager.get(KEY)).toMatchObject({ state: "running", vm: { stopsAt: null } });
     const { agent } = bench.guests.only();

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { deferred } from "../../../src/util/async.js";
 import { watchedIterator } from "../../../src/util/watched-iterator.js";
@@ -20,6 +22,24 @@ describe("watchedIterator", () => {
     const items = await all(watchedIterator(source(), { idleMs: 30, signal: never() }));
     expect(items.filter((item) => item !== null)).toEqual([1, 2]);
     expect(items).toContain(null);
+  });
+
+  it("keeps nothing of what was read: a stream may be long", async () => {
+    setFlagsFromString("--expose-gc");
+    const collectGarbage = runInNewContext("gc") as () => void;
+    const read: WeakRef<object>[] = [];
+    let kept = -1;
+    async function* source(): AsyncGenerator<object> {
+      for (let count = 0; count < 100; count++) yield {};
+      await new Promise((resolve) => setImmediate(resolve));
+      collectGarbage();
+      kept = read.filter((item) => item.deref() !== undefined).length;
+    }
+    for await (const item of watchedIterator(source(), { idleMs: 60_000, signal: never() })) {
+      read.push(new WeakRef(item!));
+    }
+    expect(read).toHaveLength(100);
+    expect(kept).toBeLessThan(10);
   });
 
   it("throws what its source throws, and does not return it then", async () => {

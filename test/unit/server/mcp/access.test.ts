@@ -10,14 +10,14 @@ import { revokeKey } from "../../../../src/server/auth/revocations.js";
 import { ServerKey } from "../../../../src/server/auth/server-key.js";
 import { originGuard } from "../../../../src/server/plugins/origin-guard.js";
 import { startMcpApp } from "../../../helpers/mcp-app.js";
-import { sandboxInfo } from "../../../helpers/scripted-sandboxes.js";
+import { fakeSandbox } from "../../../helpers/fake-sandboxes.js";
 import { tempDir } from "../../../helpers/temp-dir.js";
 
 async function guarded() {
   const paths = msbPaths(await tempDir());
   const serverKey = await ServerKey.open(paths);
   const mcp = await startMcpApp(
-    { stop: async (key) => sandboxInfo(key) },
+    { stop: async (key) => fakeSandbox(key) },
     {
       authenticator: new KeyAuthenticator(serverKey, paths),
       prepare: (app) => {

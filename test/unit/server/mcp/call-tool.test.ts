@@ -4,8 +4,8 @@ import type { RunEvent } from "../../../../src/kernel/run-types.js";
 import type { SandboxService } from "../../../../src/sandbox/service.js";
 import { callTool } from "../../../../src/server/mcp/call-tool.js";
 import { RpcError } from "../../../../src/server/mcp/rpc-error.js";
+import { fakeSandbox } from "../../../helpers/fake-sandboxes.js";
 import {
-  sandboxInfo,
   sandboxMetrics,
   type ScriptedSandboxes,
   scriptedSandboxes,
@@ -48,7 +48,7 @@ const END = {
 } as const;
 
 describe("sandbox_start", () => {
-  const start: SandboxService["start"] = async (asked) => sandboxInfo(asked);
+  const start: SandboxService["start"] = async (asked) => fakeSandbox(asked);
 
   it("takes any image and all that a sandbox has", async () => {
     const { text, calls } = await called(
@@ -97,7 +97,7 @@ describe("sandbox_start", () => {
 });
 
 test("sandbox_stop stops", async () => {
-  const stop: SandboxService["stop"] = async (asked) => sandboxInfo(asked);
+  const stop: SandboxService["stop"] = async (asked) => fakeSandbox(asked);
   const { text, calls } = await called("sandbox_stop", key, { stop });
   expect(text).toBe('"Sandbox n1 stopped successfully"');
   expect(calls).toEqual([["stop", serviceKey]]);
@@ -239,7 +239,7 @@ describe("sandbox_get_metrics", () => {
     list: ({ namespace } = {}) =>
       keys
         .filter((one) => namespace === undefined || one.namespace === namespace)
-        .map((one) => sandboxInfo(one)),
+        .map((one) => fakeSandbox(one)),
     metrics: async (one) => {
       if (one.name !== "gone" && one.name !== "n2") return sandboxMetrics(one);
       throw new MsbError("MSB_ERR_SANDBOX_NOT_FOUND", `There is no sandbox ${one.name}.`);
@@ -272,7 +272,7 @@ describe("sandbox_get_metrics", () => {
 
 describe("a key for one namespace", () => {
   const mine = { namespace: "mine" };
-  const stop: SandboxService["stop"] = async (asked) => sandboxInfo(asked);
+  const stop: SandboxService["stop"] = async (asked) => fakeSandbox(asked);
 
   it("is for that in the arguments", async () => {
     const args = { sandbox: "n1", namespace: "mine" };

@@ -5,7 +5,7 @@ import { LATEST_PROTOCOL_VERSION } from "@modelcontextprotocol/sdk/types.js";
 import { describe, expect, it, onTestFinished, test, vi } from "vitest";
 import { deferred } from "../../../../src/util/async.js";
 import { startMcpApp } from "../../../helpers/mcp-app.js";
-import { sandboxInfo } from "../../../helpers/scripted-sandboxes.js";
+import { fakeSandbox } from "../../../helpers/fake-sandboxes.js";
 
 const CLIENT = { name: "test", version: "1" };
 const key = { sandbox: "n1", namespace: "default" };
@@ -67,7 +67,7 @@ describe("the official client", () => {
   });
 
   it("calls a tool and gets a prompt", async () => {
-    const { url, sandboxes } = await startMcpApp({ start: async (asked) => sandboxInfo(asked) });
+    const { url, sandboxes } = await startMcpApp({ start: async (asked) => fakeSandbox(asked) });
     const client = await connected(url);
     const config = { image: "alpine:3.20", memory: 256 };
     const result = await client.callTool({ name: "sandbox_start", arguments: { ...key, config } });
@@ -290,7 +290,7 @@ test("who goes away before the answer ends the command that would give it, but n
     start: async (startKey, _spec, opts) => {
       signals.push(opts?.signal);
       started.resolve();
-      return sandboxInfo(startKey);
+      return fakeSandbox(startKey);
     },
   });
   const send = (name: string, args: object) => {

@@ -94,6 +94,13 @@ describe("POST /api/v1/images/pull", () => {
     ]);
   });
 
+  it("tells it as server-sent events", async () => {
+    const answer = await send("POST", `${URL}/pull`, { payload, accept: "text/event-stream" });
+    expect(answer.headers["content-type"]).toBe("text/event-stream; charset=utf-8");
+    const [, data = ""] = /^:\n\nevent: done\ndata: (.*)\n\n$/.exec(answer.body) ?? [];
+    expect(Value.Check(PullRecord, JSON.parse(data))).toBe(true);
+  });
+
   it("has a status for what fails at once, and a last line for what fails later", async () => {
     const failure = new MsbError("MSB_ERR_REGISTRY_AUTH", "not for you");
     test.images.before["pull"] = async () => {

@@ -1,7 +1,6 @@
 import { Value } from "@sinclair/typebox/value";
 import { beforeEach, describe, expect, it } from "vitest";
 import { SandboxPage, SandboxView } from "../../../../src/api/sandboxes.js";
-import { MsbError } from "../../../../src/errors.js";
 import { bearer, NAMESPACE_KEYS, type TestApp, testApp } from "../../../helpers/test-app.js";
 
 const URL = "/api/v1/sandboxes";
@@ -22,86 +21,6 @@ function send(method: Method, url: string, payload?: object, key = "*") {
     ...(payload === undefined ? {} : { payload }),
   });
 }
-
-describe("POST /api/v1/sandboxes", () => {
-  it("creates what is asked for and says where it is", async () => {
-    const spec = {
-      image: "python",
-      memoryMiB: 256,
-      cpus: 2,
-      diskMiB: 100,
-      env: ["A=b=c"],
-      workdir: "/w",
-      user: "1000",
-      labels: { team: "blue" },
-      idleTimeoutMs: 1000,
-      maxLifetimeMs: 5000,
-    };
-    const answer = await send("POST", URL, { namespace: "default", name: "n1", ...spec });
-    expect(answer.statusCode).toBe(201);
-    expect(answer.headers["location"]).toBe(ONE);
-    expect(Value.Check(SandboxView, answer.json())).toBe(true);
-    expect(test.sandboxes.calls).toEqual([
-      {
-        method: "create",
-        args: [{ namespace: "default", name: "n1" }, spec, { signal: expect.any(AbortSignal) }],
-      },
-    ]);
-  });
-
-  it("makes up a name, in the namespace of the key", async () => {
-    const own = await send("POST", URL, { image: "python" }, "team");
-    expect(own.json()).toMatchObject({
-      namespace: "team",
-      name: expect.stringMatching(/^sandbox-[0-9a-f]{8}$/),
-    });
-    expect((await send("POST", URL, { image: "python" })).json()).toMatchObject({
-      namespace: "default",
-    });
-  });
-
-  it.each([
-    [{}, "image is missing"],
-    [{ image: "" }, "image"],
-    [{ image: "x", memoryMiB: "512" }, "memoryMiB: expected integer"],
-    [{ image: "x", memoryMiB: 1.5 }, "memoryMiB"],
-    [{ image: "x", cpus: 0 }, "cpus"],
-    [{ image: "x", env: ["A"] }, "env.0"],
-    [{ image: "x", env: ["=a"] }, "env.0"],
-    [{ image: "x", memory: 5 }, "memory is not a known member"],
-    [{ image: "x", name: "-x" }, "Sandbox name must start"],
-    [{ image: "x", namespace: "*" }, "Wildcard namespace"],
-    [{ image: "x", workdir: 1 }, "workdir: expected string"],
-  ])("refuses %j", async (body, message) => {
-    const answer = await send("POST", URL, body);
-    expect(answer.json()).toMatchObject({
-      statusCode: 400,
-      code: "MSB_ERR_INVALID_ARGUMENT",
-      error: "Bad Request",
-      message: expect.stringContaining(message),
-      requestId: answer.headers["x-request-id"],
-    });
-    expect(test.sandboxes.calls).toEqual([]);
-  });
-
-  it.each([
-    ["MSB_ERR_SANDBOX_EXISTS", 409],
-    ["MSB_ERR_TOO_MANY_SANDBOXES", 429],
-    ["MSB_ERR_IMAGE_INVALID", 422],
-    ["MSB_ERR_NO_SPACE", 507],
-    ["MSB_ERR_SHUTTING_DOWN", 503],
-  ] as const)("answers %s with %i and its details", async (code, statusCode) => {
-    test.sandboxes.before.create = () => {
-      throw new MsbError(code, "why", { details: { some: 1 } });
-    };
-    expect((await send("POST", URL, { image: "x" })).json()).toMatchObject({
-      statusCode,
-      code,
-      message: "why",
-      details: { some: 1 },
-    });
-  });
-});
 
 describe("GET /api/v1/sandboxes", () => {
   const names = async (query: string, key = "*"): Promise<string[]> => {
@@ -250,15 +169,6 @@ describe("one sandbox", () => {
       code: "MSB_ERR_SANDBOX_NOT_FOUND",
       error: "Not Found",
     });
-  });
-
-  it("is started with what is stored, or with something new", async () => {
-    expect((await send("POST", `${ONE}/start`)).statusCode).toBe(200);
-    expect((await send("POST", `${ONE}/start`, { image: "node", cpus: 2 })).statusCode).toBe(200);
-    expect(test.sandboxes.calls.map(({ args }) => args[1])).toEqual([
-      null,
-      { image: "node", cpus: 2 },
-    ]);
   });
 
   it("is stopped with the time it is given", async () => {

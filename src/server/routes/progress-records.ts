@@ -1,20 +1,24 @@
-/** A pull as records, for a client that may read slower than the work tells. */
-import type { ImageView, PullRecord } from "../../api/images.js";
+/** Work on an image as records, for a client that may read slower than the work tells. */
+import type { PullRecord } from "../../api/images.js";
+import type { StartRecord } from "../../api/sandboxes.js";
 import { deferred } from "../../util/async.js";
 import type { OnProgress, Progress } from "../../util/progress.js";
 import type { StreamRecord } from "../streams/format.js";
 
-/** Of each task the newest progress; older that nobody took in time is left out, so nothing piles up. */
-export async function* pullRecords(
-  pull: (onProgress: OnProgress) => Promise<ImageView>,
+/**
+ * The last one is what `work` gives. Of each task the newest progress; older that nobody took in time is left out, so
+ * nothing piles up. Work that has begun goes on when nobody reads any more, unless a signal of its own ends it.
+ */
+export async function* progressRecords(
+  work: (onProgress: OnProgress) => Promise<PullRecord | StartRecord>,
 ): AsyncGenerator<StreamRecord> {
   const news = new Map<string, Progress>();
   let wake = deferred<"news">();
-  const work = pull((progress) => {
+  const done = work((progress) => {
     news.set(progress.id, progress);
     wake.resolve("news");
   });
-  const settled = work.then(
+  const settled = done.then(
     () => "settled" as const,
     () => "settled" as const,
   );
@@ -25,9 +29,9 @@ export async function* pullRecords(
     news.clear();
     for (const progress of batch) yield record({ type: "progress", progress });
   }
-  yield record({ type: "done", image: await work });
+  yield record(await done);
 }
 
-function record(data: PullRecord): StreamRecord {
+function record(data: PullRecord | StartRecord): StreamRecord {
   return { event: data.type, data };
 }
