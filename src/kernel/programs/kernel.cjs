@@ -523,7 +523,9 @@ function describe(thrown) {
   if (host.types.isNativeError(thrown) || quietly(() => thrown instanceof host.global.Error)) {
     const name = quietly(() => String(thrown.name)) ?? "Error";
     const value = quietly(() => String(thrown.message)) ?? "";
-    const text = quietly(() => inspect(thrown)) ?? `${name}: ${value}`;
+    const shown = quietly(() => inspect(thrown)) ?? `${name}: ${value}`;
+    // In brackets where there is no stack.
+    const text = shown.replace(/^\[(.*)\]$/s, "$1");
     return { name, value, traceback: usersFrames(text.split("\n")) };
   }
   const text = quietly(() => inspect(thrown)) ?? "a value that can't be shown";
@@ -1001,7 +1003,7 @@ function defineGlobal(name, isUnset) {
 
 // ---- Start -------------------------------------------------------------------------------------------------------
 
-function start({ fd, require, process, global, context, importHere }) {
+function start({ fd, require, process, global, context }) {
   const vm = require("vm");
   const { EventEmitter } = require("events");
   const fs = require("fs");
@@ -1034,7 +1036,8 @@ function start({ fd, require, process, global, context, importHere }) {
   };
   host.importName = host.importModuleDynamically === undefined ? "msbImport" : "import";
   if (host.importName !== "import") {
-    Object.defineProperty(global, host.importName, { value: importHere, configurable: true });
+    const value = importFromHere(require);
+    Object.defineProperty(global, host.importName, { value, configurable: true });
   }
   silenceWarnings(process);
   const bindingOf = (name) =>
@@ -1053,12 +1056,20 @@ function start({ fd, require, process, global, context, importHere }) {
   control.send({ type: "ready", version: process.versions.node });
 }
 
+/** `import()` of a module in the working directory. That of scripts crashes Node.js 16 once the script was collected. */
+function importFromHere(require) {
+  const Module = require("module");
+  const module = new Module(require("path").resolve("<kernel>"));
+  module._compile("module.exports = (name) => import(name)", module.id);
+  return module.exports;
+}
+
 /** What was printed before a child starts is out before that writes. */
 function flushBefore(starter, outputs) {
   const { spawn } = starter;
-  starter.spawn = function (options) {
+  starter.spawn = function (...options) {
     outputs.flush();
-    return Reflect.apply(spawn, this, [options]);
+    return Reflect.apply(spawn, this, options);
   };
 }
 
