@@ -1,5 +1,6 @@
 /** One interpreter with its state, over the lives of the processes that run it. */
 import type { AgentClient } from "../agent/agent-client.js";
+import { type Deferred, deferred } from "../util/async.js";
 import { type CodeRun, outputLimit, type RunOutcome, type StopCause } from "./code-run.js";
 import type { Kernel } from "./kernel.js";
 import type { KernelRecord, OpenKernelsOpts } from "./kernels.js";
@@ -27,6 +28,9 @@ export class Context {
   #kernel: Kernel | undefined;
   /** Under way; shared by all who need the kernel. */
   #starting: Promise<Kernel | undefined> | undefined;
+  /** Resolves when the guest has what is starting. */
+  #owned: Deferred<void> = deferred();
+  #restarts = 0;
   #stream: number | null = null;
   /** The interpreter went away, and no run has told so yet. */
   #isStateLost = false;
@@ -57,13 +61,16 @@ export class Context {
     return { ...this.#identity, state: this.#state() };
   }
 
-  /** The kernel that is to run code; started if there is none. */
+  /** The kernel that is to run code; started if there is none, and anew when a restart ends its start. */
   async ensureKernel(): Promise<Kernel> {
-    const present = this.#starting === undefined ? this.#kernel : await this.#starting;
-    if (present !== undefined && !present.isGone) return present;
-    // Others may have waited for the same.
-    const starting = (this.#starting as Promise<Kernel> | undefined) ?? this.#begin(this.#start());
-    return starting;
+    for (;;) {
+      const restarts = this.#restarts;
+      try {
+        return await this.#startedKernel();
+      } catch (error) {
+        if (this.#restarts === restarts || this.#isDeleted) throw error;
+      }
+    }
   }
 
   /** Takes over the interpreter on `stream`, in the background. */
@@ -110,7 +117,8 @@ export class Context {
 
   /** Ends the interpreter and what it runs. */
   async restart(): Promise<void> {
-    await this.#starting?.catch(() => {});
+    this.#restarts += 1;
+    if (this.#starting !== undefined) await this.#callOff(this.#starting);
     const kernel = this.#kernel;
     if (kernel === undefined) return;
     kernel.run?.requestStop("restart");
@@ -137,6 +145,22 @@ export class Context {
     return this.#kernel.run === undefined ? "idle" : "busy";
   }
 
+  async #startedKernel(): Promise<Kernel> {
+    const present = this.#starting === undefined ? this.#kernel : await this.#starting;
+    if (present !== undefined && !present.isGone) return present;
+    // Others may have waited for the same.
+    const starting = (this.#starting as Promise<Kernel> | undefined) ?? this.#begin(this.#start());
+    return starting;
+  }
+
+  /** Ends an interpreter that starts, which may hang; one that is ready by then is left as it is. */
+  async #callOff(starting: Promise<unknown>): Promise<void> {
+    const started = starting.catch(() => {});
+    await Promise.race([started, this.#owned.promise]);
+    if (this.#starting === starting) await this.#kernel?.kill();
+    await started;
+  }
+
   #begin<T extends Kernel | undefined>(work: Promise<T>): Promise<T> {
     const starting = work.finally(() => {
       if (this.#starting === starting) this.#starting = undefined;
@@ -148,6 +172,7 @@ export class Context {
   }
 
   async #start(): Promise<Kernel> {
+    this.#owned = deferred();
     const { agent, opts, program } = this.#deps;
     const { language, env, workdir } = this.#identity;
     return startKernel(agent, {
@@ -173,6 +198,7 @@ export class Context {
 
   #own(kernel: Kernel): void {
     this.#kernel = kernel;
+    this.#owned.resolve();
     this.#setStream(kernel.stream);
     void kernel.gone.then(() => {
       if (this.#kernel !== kernel) return;

@@ -65,8 +65,10 @@ export class GuestKernels implements Kernels {
     let performing: Promise<void> | undefined;
     try {
       this.#check(context);
-      const kernel = await abortable(context.ensureKernel(), signal, "Running code");
-      this.#check(context);
+      const starting = context.ensureKernel();
+      // What was deleted meanwhile tells more than how its start ended.
+      const checked = starting.finally(() => this.#check(context));
+      const kernel = await abortable(checked, signal, "Running code");
       const { maxOutputBytes } = this.#deps;
       const run = new CodeRun(randomBytes(16).toString("hex"), { maxOutputBytes });
       const onAbort = (): void => {

@@ -1,7 +1,7 @@
 /**
  * npm run bench: the figures of both drivers, each a ratio to its floor in the same run.
  *
- *   node test/bench/run.mjs [--only boot|image|server|kernel] [--driver qemu|libkrun] [--rounds N]
+ *   node test/bench/run.mjs [--only boot|image|server|kernel] [--driver qemu|libkrun] [--rounds N] [--mib N]
  */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync } from "node:fs";
@@ -16,6 +16,8 @@ const { values: args } = parseArgs({
     only: { type: "string" },
     driver: { type: "string" },
     rounds: { type: "string", default: "5" },
+    // Output of the kernels' prints.
+    mib: { type: "string", default: "100" },
   },
 });
 const cache = join(project, "node_modules/.cache/msb-ts");
@@ -30,7 +32,7 @@ if (isWanted("image")) {
 const drivers = args.driver ? [args.driver] : ["qemu", "libkrun"];
 if (isWanted("boot")) await benchBoot();
 if (isWanted("server")) benchOnImages("server.mjs");
-if (isWanted("kernel")) benchOnImages("kernel.mjs");
+if (isWanted("kernel")) benchOnImages("kernel.mjs", "--mib", args.mib);
 
 async function benchBoot() {
   const bareInit = join(cache, "bare-init");
@@ -50,14 +52,14 @@ async function benchBoot() {
   }
 }
 
-function benchOnImages(bench) {
+function benchOnImages(bench, ...rest) {
   const hooks = "./test/helpers/typescript-hooks.mjs";
   const store = execFileSync(
     process.execPath,
     ["--import", hooks, "test/helpers/server-images.ts"],
     { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
   ).trim();
-  for (const driver of drivers) runOn(driver, [bench, "--store", store]);
+  for (const driver of drivers) runOn(driver, [bench, "--store", store, ...rest]);
 }
 
 /** Here, or in the emulated KVM host. MSB_HOME is elsewhere inside it, and so is what a path in it names. */

@@ -12,6 +12,8 @@ import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { Images } from "../../src/oci/images.js";
 import { hostPlatform } from "../../src/oci/platform.js";
+import { mmdebstrapCall } from "../../src/oci/recipe/mmdebstrap.js";
+import { readRecipe } from "../../src/oci/recipe/recipe.js";
 import { msbPaths } from "../../src/paths.js";
 import { EMPTY_SETTINGS } from "../../src/settings.js";
 import { startDockerRegistry } from "./docker-registry.js";
@@ -53,7 +55,14 @@ export async function ensureNastyImage(): Promise<ImageFixture> {
 export async function ensureRecipeImage(recipe: RecipeName): Promise<ImageFixture> {
   const folder = join(here, "../../images", recipe);
   const files = (await readdir(folder)).toSorted();
-  const key = shortHash(...(await Promise.all(files.map((name) => readFile(join(folder, name))))));
+  const contents = await Promise.all(files.map((name) => readFile(join(folder, name))));
+  const { args } = mmdebstrapCall(await readRecipe(folder), {
+    debianArchitecture: hostPlatform().architecture,
+    mirrors: [],
+    isRoot: true,
+    env: {},
+  });
+  const key = shortHash(...contents, Buffer.from(JSON.stringify(args)));
   return ensurePulled(`${recipe}-${key}`, async (layout, scratch) => {
     await using images = await Images.open({ paths: msbPaths(join(scratch, "build")) });
     await images.build(recipe);

@@ -1,4 +1,5 @@
 /** Runs the rows of test/fixtures/kernel/ in kernels of this machine. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import type { Language } from "../../src/kernel/run-types.js";
 import type { KernelRow } from "../fixtures/kernel/row.js";
@@ -32,6 +33,7 @@ export class KernelPool {
 export async function expectRow(pool: KernelPool, row: KernelRow): Promise<void> {
   const kernel = await pool.kernel();
   if (row.before !== undefined) await kernel.run(row.before);
+  if (row.pauseMs !== undefined) await sleep(row.pauseMs);
   const opts = row.timeoutMs === undefined ? {} : { timeoutMs: row.timeoutMs };
   const run = await kernel.run(row.code, opts);
   const shown = run.lines.slice(0, 40).join("\n");

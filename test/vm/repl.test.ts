@@ -1,4 +1,5 @@
 /** The tables of what code gives, through `sandbox.repl.run` of a server, on sandboxes that really run. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { NODE_ROWS } from "../fixtures/kernel/node.js";
 import { PYTHON_ROWS } from "../fixtures/kernel/python.js";
@@ -103,6 +104,7 @@ async function tryRow(
   const run = (code: string, opts: { timeout?: number } = {}) =>
     box.run(code, { language, ...opts });
   if (row.before !== undefined) await run(row.before);
+  if (row.pauseMs !== undefined) await sleep(row.pauseMs);
   const timeout =
     row.timeoutMs === undefined ? null : Math.max(MIN_TIMEOUT_S, Math.ceil(row.timeoutMs / 1000));
   const { status, output } = await run(row.code, timeout === null ? {} : { timeout });

@@ -16,6 +16,10 @@ const MAX_VAIN_WAITS = 2;
 // All waits of a run together, and the share of its time that may be added.
 const MAX_MARK_WAITS_MS = 10_000;
 const MARK_WAITS_SHARE = 0.5;
+// So many writes of a run go out one by one; then those that follow each other fast are gathered, up to a size.
+const WRITES_AT_ONCE = 128;
+const GATHERED_BYTES = 32 * 1024;
+const GATHER_MS = 10;
 // How often it is looked for SIGINT while the code awaits something.
 const POLL_MS = 20;
 const FORMS = ["text", "html", "markdown", "svg", "png", "jpeg", "latex", "json"];
@@ -36,10 +40,20 @@ let host;
 
 // ---- Standard output and error -----------------------------------------------------------------------------------
 
-/** Writes to both streams at once, in order; nothing is buffered here. */
+/**
+ * Writes to both streams in order. Few writes go out one by one, so that what is printed is seen at once and not lost
+ * with the process; many that follow each other fast are gathered for a moment.
+ */
 class Outputs {
-  constructor() {
+  /** Without `canGather` nothing is, for what children write could then come before it. */
+  constructor(canGather) {
     this.isMuted = false;
+    this.canGather = canGather;
+    this.atOnce = WRITES_AT_ONCE;
+    /** Of the descriptor that was written to last. */
+    this.gathered = { fd: 1, pieces: [], size: 0 };
+    this.shownAt = 0;
+    this.timer = null;
     /** Keeps the order with what it is told; there from the start of the first run. */
     this.control = null;
     this.targets = { 1: duplicate(1), 2: duplicate(2) };
@@ -54,8 +68,12 @@ class Outputs {
     for (const [name, stream] of Object.entries(this.streams)) {
       const own = { value: stream, writable: true, enumerable: true, configurable: true };
       if (host.process[name] !== stream) Object.defineProperty(host.process, name, own);
-      Object.assign(stream, this.methods[stream.fd]);
-      for (const method of ["emit", "on", "once"]) delete stream[method];
+      for (const [method, ours] of Object.entries(this.methods[stream.fd])) {
+        if (stream[method] !== ours) stream[method] = ours;
+      }
+      for (const method of ["emit", "on", "once"]) {
+        if (hasOwn.call(stream, method)) delete stream[method];
+      }
     }
     const { console } = host.global;
     if (console === null || typeof console !== "object") return;
@@ -66,12 +84,46 @@ class Outputs {
 
   write(fd, data) {
     if (this.isMuted) return;
+    if (this.gathered.fd !== fd) this.flush();
     this.control?.showOrder(fd);
+    if (!this.canGather || this.atOnce > 0) {
+      this.atOnce--;
+      return this.writeNow(fd, data);
+    }
+    this.gather(fd, data);
+  }
+
+  writeNow(fd, data) {
     try {
       writeAll(this.targets[fd], data);
     } catch {
       // Nobody reads any more, or the user's code closed it.
     }
+  }
+
+  gather(fd, data) {
+    const { gathered } = this;
+    gathered.fd = fd;
+    gathered.pieces.push(data);
+    gathered.size += data.length;
+    const isDue = host.now() - this.shownAt >= GATHER_MS;
+    if (isDue || gathered.size >= GATHERED_BYTES) this.flush();
+    else this.timer ??= host.setTimeout(() => this.flush(), GATHER_MS);
+  }
+
+  flush() {
+    if (this.timer !== null) host.clearTimeout(this.timer);
+    this.timer = null;
+    const { fd, pieces, size } = this.gathered;
+    if (size === 0) return;
+    // Taken out first: when SIGINT stops the code in the middle of it, nothing is written twice.
+    this.gathered = { fd, pieces: [], size: 0 };
+    this.writeNow(fd, host.Buffer.concat(pieces, size));
+    this.shownAt = host.now();
+  }
+
+  beginRun() {
+    this.atOnce = WRITES_AT_ONCE;
   }
 
   /**
@@ -89,7 +141,8 @@ class Outputs {
         );
       }
       const name = typeof encoding === "string" ? encoding : "utf8";
-      this.write(fd, isText ? host.Buffer.from(chunk, name) : chunk);
+      // A copy: the user's code may change its bytes before they are out.
+      this.write(fd, host.Buffer.from(chunk, name));
       if (typeof callback === "function") host.nextTick(callback);
       return true;
     };
@@ -124,6 +177,8 @@ function writeAll(fd, data) {
     }
   }
 }
+
+const hasOwn = Object.prototype.hasOwnProperty;
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
@@ -205,6 +260,8 @@ class Control {
     /** The descriptor that was written to last, if the host may not have seen that yet. */
     this.last = null;
     this.marks = 0;
+    /** A message that waits for the one behind it. */
+    this.held = "";
     this.beginRun();
     this.shared = new Int32Array(new SharedArrayBuffer(12));
     const names = { LOCK, ENDED_RUNS, MARKED, FREE, MAIN, READER };
@@ -235,7 +292,9 @@ class Control {
    * without end; what is lost then is the order alone.
    */
   showOrder(fd) {
-    if (this.last !== null && this.last !== fd) this.awaitHost();
+    if (this.last === fd) return;
+    this.flush();
+    if (this.last !== null) this.awaitHost();
     this.last = fd;
   }
 
@@ -265,19 +324,35 @@ class Control {
     }
   }
 
+  /** Goes out with the next message, or before anything else that is written. */
+  hold(message) {
+    this.last = this.fd;
+    this.held += `\n${encoded(message)}\n`;
+  }
+
   send(message) {
+    this.write(`\n${encoded(message)}\n`, message.type === "end");
+  }
+
+  flush() {
+    if (this.held !== "") this.write("", false);
+  }
+
+  write(line, isEnd) {
     const { shared } = this;
     this.last = this.fd;
+    const lines = this.held + line;
+    this.held = "";
     // Held by this thread already: code that was stopped while it sent. The line feed before ours ends what it began.
     while (Atomics.compareExchange(shared, LOCK, FREE, MAIN) === READER) {
       Atomics.wait(shared, LOCK, READER, 10);
     }
     try {
-      writeAll(this.fd, host.Buffer.from(`\n${encoded(message)}\n`));
+      writeAll(this.fd, host.Buffer.from(lines));
     } catch {
       // The user's code closed it.
     }
-    if (message.type === "end") Atomics.add(shared, ENDED_RUNS, 1);
+    if (isEnd) Atomics.add(shared, ENDED_RUNS, 1);
     Atomics.store(shared, LOCK, FREE);
     Atomics.notify(shared, LOCK);
   }
@@ -448,7 +523,9 @@ function describe(thrown) {
   if (host.types.isNativeError(thrown) || quietly(() => thrown instanceof host.global.Error)) {
     const name = quietly(() => String(thrown.name)) ?? "Error";
     const value = quietly(() => String(thrown.message)) ?? "";
-    const text = quietly(() => inspect(thrown)) ?? `${name}: ${value}`;
+    const shown = quietly(() => inspect(thrown)) ?? `${name}: ${value}`;
+    // In brackets where there is no stack.
+    const text = shown.replace(/^\[(.*)\]$/s, "$1");
     return { name, value, traceback: usersFrames(text.split("\n")) };
   }
   const text = quietly(() => inspect(thrown)) ?? "a value that can't be shown";
@@ -734,6 +811,7 @@ class Runner {
     });
     const { current } = this;
     this.control.beginRun();
+    this.outputs.beginRun();
     this.prepare();
     this.interrupts.arm();
     try {
@@ -752,8 +830,9 @@ class Runner {
         while (at < steps.length && pending === null && current.outcome === null) {
           const step = steps[at++];
           const value = this.start(step);
+          this.outputs.flush();
           if (step.isAsync) pending = { step, value };
-          else if (step.isValue) this.echo(value);
+          else if (step.isValue) this.echo(value, at === steps.length);
         }
       });
       if (pending === null || current.outcome !== null) continue;
@@ -762,7 +841,9 @@ class Runner {
       settled.catch(() => {});
       const interrupt = () => current.stop({ reason: "interrupted" });
       const result = await this.interrupts.during(Promise.race([settled, stopped]), interrupt);
-      if (current.outcome === null && pending.step.isValue) this.echo(result.value);
+      if (current.outcome === null && pending.step.isValue) {
+        this.echo(result.value, at === steps.length);
+      }
     }
     // What settled promises call, and rejections that nobody handles, belong to this run.
     if (current.outcome === null) await Promise.race([new Promise(host.setImmediate), stopped]);
@@ -797,10 +878,11 @@ class Runner {
     return step.script.runInThisContext();
   }
 
-  echo(value) {
+  /** Behind the last statement, nothing of the code comes between its value and the end. */
+  echo(value, isLast) {
     if (value === undefined) return;
     this.lastValue = value;
-    this.emit({ text: inspect(value), ...richForms(value) }, true);
+    this.emit({ text: inspect(value), ...richForms(value) }, true, isLast);
   }
 
   display(value) {
@@ -808,13 +890,16 @@ class Runner {
     this.emit({ text: inspect(value), ...forms }, false);
   }
 
-  emit(forms, isValue) {
+  emit(forms, isValue, isHeld = false) {
     if (this.current === null || this.current.hasEnded) {
       // Of a timer between two runs: there is no run that it could be a result of.
       this.outputs.write(1, host.Buffer.from(`${forms.text}\n`));
       return;
     }
-    this.control.send({ type: "result", id: this.current.id, result: { isValue, ...forms } });
+    this.outputs.flush();
+    const message = { type: "result", id: this.current.id, result: { isValue, ...forms } };
+    if (isHeld) this.control.hold(message);
+    else this.control.send(message);
   }
 
   /** Tells the host how a run ended, once. */
@@ -822,7 +907,8 @@ class Runner {
     if (current.hasEnded) return;
     current.hasEnded = true;
     const { reason = "completed", thrown, status } = current.outcome ?? {};
-    this.outputs.restore();
+    this.prepare();
+    this.outputs.flush();
     if (reason === "interrupted") {
       this.report(current, {
         name: "Interrupted",
@@ -836,13 +922,13 @@ class Runner {
       this.report(current, describe(thrown));
     }
     host.process.exitCode = undefined;
-    this.prepare();
     this.control.send({ type: "end", id: current.id, reason });
     this.current = null;
   }
 
   report(current, error) {
     this.outputs.write(2, host.Buffer.from(`${error.traceback.join("\n")}\n`));
+    this.outputs.flush();
     this.control.send({ type: "error", id: current.id, error });
   }
 
@@ -917,7 +1003,7 @@ function defineGlobal(name, isUnset) {
 
 // ---- Start -------------------------------------------------------------------------------------------------------
 
-function start({ fd, require, process, global, context, importHere }) {
+function start({ fd, require, process, global, context }) {
   const vm = require("vm");
   const { EventEmitter } = require("events");
   const fs = require("fs");
@@ -938,6 +1024,8 @@ function start({ fd, require, process, global, context, importHere }) {
     emitter: { ...EventEmitter.prototype },
     setImmediate: global.setImmediate,
     setInterval: global.setInterval,
+    setTimeout: global.setTimeout,
+    clearTimeout: global.clearTimeout,
     clearInterval: global.clearInterval,
     nextTick: process.nextTick,
     now: performance.now.bind(performance),
@@ -948,19 +1036,41 @@ function start({ fd, require, process, global, context, importHere }) {
   };
   host.importName = host.importModuleDynamically === undefined ? "msbImport" : "import";
   if (host.importName !== "import") {
-    Object.defineProperty(global, host.importName, { value: importHere, configurable: true });
+    const value = importFromHere(require);
+    Object.defineProperty(global, host.importName, { value, configurable: true });
   }
   silenceWarnings(process);
-  const binding = quietly(() => require("internal/test/binding").internalBinding("contextify"));
+  const bindingOf = (name) =>
+    quietly(() => require("internal/test/binding").internalBinding(name)) ?? null;
+  const binding = bindingOf("contextify");
   const interrupts = new (binding ? Interrupts : ListenedInterrupts)(binding);
   const parser = quietly(() => require("internal/deps/acorn/acorn/dist/acorn")) ?? null;
   process.execArgv = [];
-  const outputs = new Outputs();
+  const starters = [bindingOf("spawn_sync"), bindingOf("process_wrap")?.Process?.prototype];
+  const outputs = new Outputs(starters.every((starter) => typeof starter?.spawn === "function"));
+  if (outputs.canGather) for (const starter of starters) flushBefore(starter, outputs);
   let runner = null;
   const control = new Control(fd, (id, code) => void runner.run(id, code));
   outputs.control = control;
   runner = new Runner(control, outputs, interrupts, new Compiler(parser));
   control.send({ type: "ready", version: process.versions.node });
+}
+
+/** `import()` of a module in the working directory. That of scripts crashes Node.js 16 once the script was collected. */
+function importFromHere(require) {
+  const Module = require("module");
+  const module = new Module(require("path").resolve("<kernel>"));
+  module._compile("module.exports = (name) => import(name)", module.id);
+  return module.exports;
+}
+
+/** What was printed before a child starts is out before that writes. */
+function flushBefore(starter, outputs) {
+  const { spawn } = starter;
+  starter.spawn = function (...options) {
+    outputs.flush();
+    return Reflect.apply(spawn, this, options);
+  };
 }
 
 /** That the constant for `import()` is experimental, and the binding internal, is nothing to tell the user's code. */

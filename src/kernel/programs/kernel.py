@@ -6,6 +6,7 @@
 #
 # Contract: src/kernel/PROTOCOL.md. Standard library only; what is imported here is paid for by each start.
 import __future__
+import _signal
 import _thread
 import ast
 import base64
@@ -42,6 +43,14 @@ MAX_VAIN_WAITS = 2
 # All waits of a run together, and the share of its time that may be added.
 MAX_SWITCH_WAITS_SECONDS = 10.0
 SWITCH_WAITS_SHARE = 0.5
+# So many writes of a run go out one by one; then they are gathered, up to a size and for a while.
+WRITES_AT_ONCE = 128
+GATHERED_BYTES = 32 * 1024
+GATHER_SECONDS = 0.01
+# What starts programs, or ends this one, before which gathered output has to be out.
+OUTPUT_FIRST_EVENTS = frozenset(
+    "os.exec os.fork os.forkpty os.kill os.posix_spawn os.spawn os.system pty.spawn subprocess.Popen".split()
+)
 # Sources of earlier runs that tracebacks can still show.
 MAX_SOURCES = 500
 # Lone surrogates are shown as escapes: printing never fails for what is printed.
@@ -68,8 +77,12 @@ REPR_METHODS = [
     ("_repr_json_", "json"),
 ]
 
+# Of their own they offer text alone.
+PLAIN_TYPES = frozenset((bool, bytes, complex, dict, float, frozenset, int, list, set, str, tuple))
+
 to_json = json.JSONEncoder(allow_nan=False).encode
-from_json = json.JSONDecoder().decode
+quoted = json.encoder.encode_basestring_ascii
+from_json = json.JSONDecoder().raw_decode
 sleep = time.sleep
 clock = time.monotonic
 kernel_pid = os.getpid()
@@ -83,31 +96,111 @@ def in_kernel_process():
 # ---- Standard output and error ------------------------------------------------------------------------------------
 
 
-class Output(io.RawIOBase):
-    """A standard stream without a buffer. It outlives close(), and keeps the order with what is written elsewhere."""
+class Output(io.BufferedWriter):
+    """The bytes of a standard stream. It outlives close(), and keeps the order with what is written elsewhere."""
 
     def __init__(self, fd, name):
+        raw = io.FileIO(fd, "wb", closefd=False)
+        raw.name = name
+        io.BufferedWriter.__init__(self, raw, GATHERED_BYTES)
         self.fd = fd
-        self.name = name
-        self.mode = "wb"
-
-    def writable(self):
-        return True
-
-    def fileno(self):
-        return self.fd
 
     def write(self, data):
-        order.show(self.fd)
+        if order.last != self.fd:
+            order.show(self.fd)
+        try:
+            size = buffered_write(self, data)
+        except BlockingIOError as full:
+            size = self.write_rest(data, full.characters_written)
+        pace.after_write(self)
+        return size
+
+    def write_rest(self, data, done):
+        """A child made the pipe one that does not block."""
         view = memoryview(data).cast("B")
-        size = len(view)
-        done = 0
-        while done < size:
+        while done < len(view):
+            sleep(0.001)
             try:
-                done += os.write(self.fd, view[done:])
+                done += buffered_write(self, view[done:])
+            except BlockingIOError as full:
+                done += full.characters_written
+        return done
+
+    def flush(self):
+        while True:
+            try:
+                return buffered_flush(self)
             except BlockingIOError:
                 sleep(0.001)
-        return size
+
+
+buffered_write = io.BufferedWriter.write
+buffered_flush = io.BufferedWriter.flush
+
+
+class Pace:
+    """
+    Lets writes go out one by one, so that what is printed is seen at once and not lost with the process, as long as
+    they are few. Many are gathered, and a thread shows what there is every few milliseconds.
+    """
+
+    def __init__(self):
+        self.is_gathering = False
+        self.was_used = False
+        self.at_once = WRITES_AT_ONCE
+        self.has_thread = False
+        self.wake = _thread.allocate_lock()
+        self.wake.acquire()
+
+    def after_write(self, output):
+        if self.is_gathering:
+            self.was_used = True
+            return
+        output.flush()
+        self.at_once -= 1
+        if self.at_once == 0:
+            self.gather()
+
+    def begin_run(self):
+        if not self.is_gathering:
+            self.at_once = WRITES_AT_ONCE
+
+    def gather(self):
+        self.was_used = self.is_gathering = True
+        if not self.has_thread:
+            try:
+                _thread.start_new_thread(self.show_from_time_to_time, ())
+                self.has_thread = True
+            except RuntimeError:
+                self.stop()
+        elif self.wake.locked():
+            self.wake.release()
+
+    def show_from_time_to_time(self):
+        # Signals are the main thread's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True:
+            while not self.ends_when_quiet():
+                sleep(GATHER_SECONDS)
+                streams.show_gathered()
+            self.wake.acquire()
+
+    def ends_when_quiet(self):
+        """When nothing was written for a while and all is out, writes go out one by one again."""
+        if self.was_used or not streams.show_gathered():
+            self.was_used = False
+            return False
+        self.at_once = WRITES_AT_ONCE
+        self.is_gathering = False
+        if streams.show_gathered():
+            return True
+        self.is_gathering = True  # By a thread that was in the middle of it.
+        return False
+
+    def stop(self):
+        """In a forked child, which has no thread for it."""
+        self.is_gathering = False
+        self.at_once = -1
 
 
 class WriteOrder:
@@ -133,6 +226,10 @@ class WriteOrder:
         last, self.last = self.last, fd
         if last is None or last == fd:
             return
+        if last == control.fd:
+            control.flush()
+        else:
+            streams.flush_bytes()
         if unread_bytes(last) == 0:
             self.vain_waits = 0
             return
@@ -171,8 +268,9 @@ class StandardStreams:
         # Else they would close the descriptors when they are collected.
         self.interpreters_own = (sys.stdin, sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
         self.stdout = self.stderr = self.stdin = None
+        self.outputs = {}
 
-    def restore(self):
+    def restore_descriptors(self):
         for fd, saved in self.saved.items():
             try:
                 here = os.fstat(fd)
@@ -184,6 +282,8 @@ class StandardStreams:
         self.stdout = self.writer_of(self.stdout, 1, "<stdout>")
         self.stderr = self.writer_of(self.stderr, 2, "<stderr>")
         self.stdin = self.reader()
+
+    def restore_names(self):
         sys.stdout = sys.__stdout__ = self.stdout
         sys.stderr = sys.__stderr__ = self.stderr
         sys.stdin = sys.__stdin__ = self.stdin
@@ -194,9 +294,10 @@ class StandardStreams:
                 return current
         except (ValueError, AttributeError):  # Detached, or none yet.
             pass
-        writer = io.TextIOWrapper(
-            Output(fd, name), encoding="utf-8", errors=PRINT_ERRORS, write_through=True
-        )
+        if fd in self.outputs:
+            quietly(self.outputs[fd].flush)
+        output = self.outputs[fd] = Output(fd, name)
+        writer = io.TextIOWrapper(output, encoding="utf-8", errors=PRINT_ERRORS, write_through=True)
         writer.mode = "w"
         return writer
 
@@ -215,13 +316,35 @@ class StandardStreams:
 
     def flush(self):
         # Also what the user's code put in their place.
-        for stream in (sys.stdout, sys.stderr, self.stdout, self.stderr):
-            try:
-                stream.flush()
-            except Exception:
-                pass
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not self.stdout and stream is not self.stderr:
+                try:
+                    stream.flush()
+                except Exception:
+                    pass
+        self.flush_bytes()
 
-    def close_in_child(self):
+    def flush_bytes(self):
+        for output in self.outputs.values():
+            try:
+                output.flush()
+            except Exception:
+                pass  # Closed, or nobody reads any more.
+
+    def show_gathered(self):
+        """
+        Writes what was gathered where that can't take long: while something is unread, nobody waits for more. True if
+        all is out.
+        """
+        is_all = True
+        for fd, output in list(self.outputs.items()):
+            if unread_bytes(fd) == 0:
+                quietly(output.flush)
+            else:
+                is_all = False
+        return is_all
+
+    def leave_to_child(self):
         """A child that makes itself a daemon lets the pipes go with the numbers 1 and 2."""
         for fd in self.saved.values():
             close_quietly(fd)
@@ -245,6 +368,7 @@ class Control:
         os.close(fd)
         os.set_blocking(self.fd, True)
         self.lock = _thread.allocate_lock()
+        self.held = b""  # A message that waits for the one behind it.
         self.running = None
         self.runs = queue.SimpleQueue()
 
@@ -268,15 +392,16 @@ class Control:
             *ended, rest = data.split(b"\n")
             for part in ended:
                 line += part
-                self.take(bytes(line))
-                line = bytearray()
+                if line:
+                    self.take(bytes(line))
+                    line = bytearray()
             line += rest
             if len(line) > MAX_HOST_LINE_BYTES:
                 line = bytearray()
 
     def take(self, line):
         try:
-            message = from_json(line.decode("utf-8"))
+            message = from_json(line.decode("utf-8"))[0]
             kind = message["type"]
             if kind == "run":
                 run = (str(message["id"]), str(message["code"]))
@@ -289,18 +414,30 @@ class Control:
         except (ValueError, KeyError, TypeError, RecursionError):
             pass  # Not a message: skipped.
 
-    def send(self, message):
+    def send(self, message, is_held=False):
+        """What is held goes out with the next message, or before anything else that is written."""
         # An interrupt in the middle would leave half a message and a lock that nobody opens.
         with Shield(), self.lock:
+            if is_held and in_kernel_process():
+                order.last = self.fd
+                self.held += b"\n" + encoded(message) + b"\n"
+                return
             self.write(message)
             if message["type"] == "end":
                 self.running = None
 
-    def write(self, message):
+    def flush(self):
+        if self.held:
+            with Shield(), self.lock:
+                self.write()
+
+    def write(self, message=None):
         if not in_kernel_process():
             return
         order.last = self.fd
-        data = memoryview(b"\n" + encoded(message) + b"\n")
+        line = b"" if message is None else b"\n" + encoded(message) + b"\n"
+        data = memoryview(self.held + line)
+        self.held = b""
         while data:
             try:
                 data = data[os.write(self.fd, data) :]
@@ -308,9 +445,23 @@ class Control:
                 sleep(0.001)
 
 
+def to_line(message):
+    """What to_json gives of a message, in much less time: most of it are texts."""
+    members = []
+    for name, value in message.items():
+        if type(value) is str:
+            text = quoted(value)
+        elif name == "result":
+            text = to_line(value)
+        else:
+            text = to_json(value)
+        members.append('"%s":%s' % (name, text))
+    return "{%s}" % ",".join(members)
+
+
 def encoded(message):
     """A message as one line that is not too long: the largest forms of a result are left out until it fits."""
-    line = to_json(message).encode("ascii")
+    line = to_line(message).encode("ascii")
     if len(line) <= MAX_LINE_BYTES:
         return line
     if message["type"] == "result":
@@ -344,7 +495,9 @@ class Interrupts:
         self.happened = False
 
     def install(self):
-        signal.signal(signal.SIGINT, self.on_signal)
+        # The module's own makes names of numbers, which takes long.
+        if _signal.getsignal(_signal.SIGINT) != self.on_signal:
+            _signal.signal(_signal.SIGINT, self.on_signal)
 
     def on_signal(self, _signum, frame):
         if self.shielded or (frame is not None and frame.f_code is guard.__code__):
@@ -424,7 +577,9 @@ def send_result(forms, is_value):
         sys.stdout.write(forms.get("text", "") + "\n")
         return
     streams.flush()
-    control.send({"type": "result", "id": run_id, "result": dict(forms, isValue=is_value)})
+    message = {"type": "result", "id": run_id, "result": dict(forms, isValue=is_value)}
+    # Nothing of the code comes between the value of its last statement and its end.
+    control.send(message, is_held=is_value and runner.is_at_last)
 
 
 def rich_forms(value):
@@ -432,7 +587,7 @@ def rich_forms(value):
     forms = {}
     kind = type(value)
     # Looked up on the type: objects that answer to any name do not offer forms.
-    if isinstance(value, type):
+    if kind in PLAIN_TYPES or isinstance(value, type):
         return forms
     bundle = quietly(lambda: kind._repr_mimebundle_(value)) if hasattr(kind, "_repr_mimebundle_") else None
     if isinstance(bundle, tuple) and bundle:
@@ -676,29 +831,45 @@ class Runner:
     def __init__(self, namespace):
         self.namespace = namespace
         self.future_flags = 0
+        # The statement that runs is an expression, and the last: its value is the last thing that it gives.
+        self.is_at_last = False
         self.loop = None
 
     def compile(self, code):
-        """All statements at once, so that nothing runs when one of them is wrong."""
+        """All statements at once, so that nothing runs when one of them is wrong; and if the last is an expression."""
         name = sources.add(code)
         flags = self.future_flags | ALLOW_TOP_LEVEL_AWAIT
         tree = compile(code, name, "exec", flags | ast.PyCF_ONLY_AST, True)
+        if len(tree.body) > 1:
+            self.check(tree, name, flags)
+        flags |= self.future_flags
+        if len(tree.body) == 1 and "\n" not in code:
+            # Reading it again takes less time than what makes code of the tree.
+            statements = [compile(code + "\n", name, "single", flags, True)]
+        else:
+            statements = [
+                compile(ast.Interactive(body=[statement]), name, "single", flags, True)
+                for statement in tree.body
+            ]
+        for statement in statements:
+            self.future_flags |= statement.co_flags & FUTURE_FLAGS
+        return statements, bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
+
+    def check(self, tree, name, flags):
         with warnings.catch_warnings():
             # What is only wrong as a whole; warnings come when the statements are compiled.
             warnings.simplefilter("ignore")
             self.future_flags |= compile(tree, name, "exec", flags, True).co_flags & FUTURE_FLAGS
-        flags |= self.future_flags
-        return [
-            compile(ast.Interactive(body=[statement]), name, "single", flags, True)
-            for statement in tree.body
-        ]
 
     def run(self, code, held_back):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held_back)
-        statements = self.compile(code)
+        self.is_at_last = False
+        if held_back:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, held_back)
+        statements, ends_with_value = self.compile(code)
         # Where the user's code removed it, exec() would put this program's own copy in its place.
         self.namespace.setdefault("__builtins__", builtins)
-        for statement in statements:
+        for number, statement in enumerate(statements, 1):
+            self.is_at_last = ends_with_value and number == len(statements)
             if statement.co_flags & CO_COROUTINE:
                 self.run_coroutine(eval(statement, self.namespace))
             else:
@@ -732,6 +903,7 @@ def run_once(run_id, code, held_back):
     """One run, from the host's message to the one that ends it. Forked children of the code end here."""
     interrupts.pending = interrupts.happened = False
     order.begin_run()
+    pace.begin_run()
     prepare()
     try:
         error = execute(code, held_back)
@@ -746,7 +918,8 @@ def run_once(run_id, code, held_back):
     if not in_kernel_process():
         end_child(error)
     insist(streams.flush)
-    insist(prepare)
+    # What else the code may have broken, the next run finds out before it begins.
+    insist(prepare if error is not None else put_back)
     reason = insist(lambda: finish(run_id, error)) or "exception"
     insist(lambda: control.send({"type": "end", "id": run_id, "reason": reason}))
     return held_back
@@ -756,18 +929,20 @@ def execute(code, held_back):
     """Runs code, for which the signals are let through that were held back since the run before."""
     error = guard(lambda: runner.run(code, held_back))
     if error is None and "matplotlib.pyplot" in sys.modules:
+        control.flush()
         error = guard(show_figures)
     return error
 
 
+HANDLED_SIGNALS = [int(number) for number in signal.valid_signals() if number != signal.SIGINT]
+
+
 def hold_back_signals():
     """Handlers of the user's run in the user's code only: one that raises must not cost the host the run's end."""
-    held_back = [
-        number
-        for number in signal.valid_signals()
-        if number != signal.SIGINT and callable(signal.getsignal(number))
-    ]
-    signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
+    handlers = list(map(_signal.getsignal, HANDLED_SIGNALS))
+    held_back = [number for number, handler in zip(HANDLED_SIGNALS, handlers) if callable(handler)]
+    if held_back:
+        signal.pthread_sigmask(signal.SIG_BLOCK, held_back)
     return held_back
 
 
@@ -796,7 +971,13 @@ def finish(run_id, error):
 
 def prepare():
     """What each run can rely on: streams that write, and handlers that are ours."""
-    streams.restore()
+    streams.restore_descriptors()
+    put_back()
+
+
+def put_back():
+    """Ours in the place of what the user's code put there."""
+    streams.restore_names()
     sys.displayhook = displayhook
     try:
         interrupts.install()
@@ -821,8 +1002,16 @@ def end_child(error):
 def after_fork_in_child():
     # The thread that held it may not exist here.
     control.lock = _thread.allocate_lock()
+    control.held = b""
     close_quietly(control.fd)
-    streams.close_in_child()
+    pace.stop()
+    streams.leave_to_child()
+
+
+def before_event(event, _arguments):
+    """What was printed before a child starts is out before that writes."""
+    if event in OUTPUT_FIRST_EVENTS and pace.is_gathering and in_kernel_process():
+        streams.flush_bytes()
 
 
 def end_process():
@@ -855,6 +1044,7 @@ def main():
 main_thread = _thread.get_ident()
 interrupts = Interrupts()
 order = WriteOrder()
+pace = Pace()
 streams = StandardStreams()
 control = Control(control_fd)  # noqa: F821 (of the stub)
 sources = Sources()
@@ -868,7 +1058,8 @@ builtins.display = display
 sys.argv = [""]
 sys.path.insert(0, "")
 sys.meta_path.insert(0, MatplotlibFinder())
-os.register_at_fork(after_in_child=after_fork_in_child)
+os.register_at_fork(before=streams.flush_bytes, after_in_child=after_fork_in_child)
+sys.addaudithook(before_event)
 # The thread that reads the control channel is no reason to warn of a fork.
 warnings.filterwarnings("ignore", r"This process .* is multi-threaded, use of ", DeprecationWarning)
 prepare()

@@ -46,7 +46,7 @@ let size = "";
 while (!size.endsWith("\\n")) size += read(1);
 const context = vm.createContext();
 const start = vm.runInContext(read(Number(size)), context, { filename: "<kernel>" });
-start({ fd, require, process, global: globalThis, context, importHere: (name) => import(name) });
+start({ fd, require, process, global: globalThis, context });
 `;
 
 const PROGRAMS = {

@@ -93,6 +93,8 @@ const RecipeSchema = Type.Object(
     exclude: Type.Array(ExcludePattern, { maxItems: 1000 }),
     /** Exceptions to `exclude`. */
     include: Type.Array(ExcludePattern, { maxItems: 1000 }),
+    /** What programs would else make at their first use, made when all packages are installed. */
+    caches: Type.Optional(Type.Array(Type.Literal("matplotlib-fonts"), { maxItems: 1 })),
     /** Removed when all packages are installed. */
     remove: Type.Array(RemovePattern, { maxItems: 1000 }),
   },

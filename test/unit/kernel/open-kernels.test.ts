@@ -378,6 +378,29 @@ describe("kernels", () => {
     await expect(kernels.delete("python")).rejects.toMatchObject({ code: "MSB_ERR_INVALID_STATE" });
   });
 
+  it("ends an interpreter that hangs at its start with its context, and whoever waits for it", async () => {
+    fakes.onLoaded = () => {};
+    const { id } = await kernels.create({ language: "python" });
+    const waiting = expect(all("print 1", { contextId: id })).rejects.toMatchObject({
+      code: "MSB_ERR_CONTEXT_NOT_FOUND",
+    });
+    await until(() => fakes.kernels.length === 1 && fakes.last.source !== "");
+    await kernels.delete(id);
+    expect(fakes.last.signals).toEqual([9]);
+    await waiting;
+  });
+
+  it("starts anew for whoever waits when an interpreter hangs and its context is restarted", async () => {
+    const becomeReady = fakes.onLoaded;
+    fakes.onLoaded = () => {};
+    const waiting = all("print 1");
+    await until(() => fakes.kernels.length === 1 && fakes.last.source !== "");
+    fakes.onLoaded = becomeReady;
+    await kernels.restart("python");
+    expect(stdoutOf(await waiting)).toBe("1\n");
+    expect(fakes.kernels.map(({ signals }) => signals)).toEqual([[9], []]);
+  });
+
   it("has at most 16 contexts besides the default ones", async () => {
     for (let n = 0; n < 16; n++) await kernels.create({ language: "node" });
     await expect(kernels.create({ language: "node" })).rejects.toMatchObject({

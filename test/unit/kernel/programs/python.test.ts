@@ -1,44 +1,30 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import fc from "fast-check";
-import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { PYTHON_ROWS } from "../../../fixtures/kernel/python.js";
-import { KernelDriver } from "../../../helpers/kernel-driver.js";
-import { expectRow, KernelPool } from "../../../helpers/kernel-rows.js";
+import { testKernelProgram } from "../../../helpers/kernel-programs.js";
 import { tempDir } from "../../../helpers/temp-dir.js";
 
 const PNG = Buffer.from("89504e470d0a1a0a00", "hex").toString("base64");
-const pool = new KernelPool("python");
-afterAll(() => pool.stop());
-
-const started: KernelDriver[] = [];
-afterEach(async () => {
-  for (const kernel of started.splice(0)) await kernel.stop();
-});
-
-async function start(opts: Parameters<typeof KernelDriver.start>[1] = {}): Promise<KernelDriver> {
-  const kernel = await KernelDriver.start("python", opts);
-  started.push(kernel);
-  return kernel;
-}
-
-describe("Python code", () => {
-  test.each(PYTHON_ROWS)("$name", async (row) => {
-    await expectRow(pool, row);
-    expect((await (await pool.kernel()).run("1")).lines).toEqual(["out 1"]);
-  });
-
-  test("the table holds each name once", () => {
-    expect(new Set(PYTHON_ROWS.map(({ name }) => name)).size).toBe(PYTHON_ROWS.length);
-  });
+const start = testKernelProgram({
+  language: "python",
+  rows: PYTHON_ROWS,
+  printOne: "print(1)",
+  endless: "print('in')\nwhile True: pass",
+  printAndWait: "import time\nif True:\n    for n in range(300): print(n)\n    time.sleep(60)",
+  interruptible: [
+    ["a loop", "print('go')\nwhile True: pass"],
+    ["a sleep", "import time\nprint('go')\ntime.sleep(60)"],
+    ["an await", "import asyncio\nprint('go')\nawait asyncio.sleep(60)"],
+    ["output without end", "print('go')\nwhile True: print('x')"],
+    ["a finally", "print('go')\ntry:\n    while True: pass\nfinally:\n    print('finally')"],
+  ],
+  interruptName: "KeyboardInterrupt",
+  version: /^3\.\d+\.\d+$/,
 });
 
 describe("the kernel program for Python", () => {
-  test("it says its version when it can run code", async () => {
-    expect((await start()).version).toMatch(/^3\.\d+\.\d+$/);
-  });
-
   test("an error comes with its name, its text and the lines on stderr", async () => {
     const { error, stderr, reason } = await (await start()).run("raise KeyError('k')");
     expect(reason).toBe("exception");
@@ -109,40 +95,6 @@ describe("the kernel program for Python", () => {
     expect((await (await start({ cwd })).run("import mine\nmine.value")).lines).toEqual(["out 7"]);
   });
 
-  test("it answers sync between runs and while code runs", async () => {
-    const kernel = await start();
-    kernel.send({ type: "sync", nonce: "a1" });
-    await kernel.until(() => kernel.messages.some((m) => m.type === "synced"));
-    const run = kernel.run("print('in')\nwhile True: pass", { timeoutMs: 3000 });
-    await kernel.until(() => kernel.text("out").includes("in"));
-    kernel.send({ type: "sync", nonce: "b2" });
-    await kernel.until(() => kernel.messages.some((m) => m.nonce === "b2"), 2000);
-    kernel.child.kill("SIGINT");
-    expect((await run).reason).toBe("interrupted");
-    const synced = kernel.messages.filter((m) => m.type === "synced");
-    const { id } = kernel.messages.find((m) => m.type === "end")!;
-    expect(synced).toEqual([
-      { type: "synced", nonce: "a1", running: null },
-      { type: "synced", nonce: "b2", running: id },
-    ]);
-  });
-
-  test.each([
-    ["a loop", "print('go')\nwhile True: pass"],
-    ["a sleep", "import time\nprint('go')\ntime.sleep(60)"],
-    ["an await", "import asyncio\nprint('go')\nawait asyncio.sleep(60)"],
-    ["output without end", "print('go')\nwhile True: print('x')"],
-    ["a finally", "print('go')\ntry:\n    while True: pass\nfinally:\n    print('finally')"],
-  ])("SIGINT interrupts %s, and the kernel goes on", async (_name, code) => {
-    const kernel = await start();
-    for (let round = 0; round < 5; round++) {
-      const run = await kernel.run(code, { interruptAt: "go" });
-      expect(run).toMatchObject({ reason: "interrupted", error: { name: "KeyboardInterrupt" } });
-      expect(run.stderr).toMatch(/KeyboardInterrupt\n$/);
-      expect((await kernel.run("1")).lines).toEqual(["out 1"]);
-    }
-  });
-
   test("SIGINT between runs does nothing", async () => {
     const kernel = await start();
     for (let round = 0; round < 20; round++) kernel.child.kill("SIGINT");
@@ -151,13 +103,6 @@ describe("the kernel program for Python", () => {
 
   test("a KeyboardInterrupt of the code's own is an exception", async () => {
     expect((await (await start()).run("raise KeyboardInterrupt")).reason).toBe("exception");
-  });
-
-  test("lines that are no messages are skipped", async () => {
-    const kernel = await start();
-    kernel.control.write('\n\nnonsense\n{"type":"run"}\n[1]\n{"type":"else"}\n\xff\xfe\n');
-    kernel.control.write(`${"[".repeat(100_000)}\n`);
-    expect((await kernel.run("1")).lines).toEqual(["out 1"]);
   });
 
   test("handlers of the user's for signals are called in the user's code alone", async () => {
@@ -177,12 +122,6 @@ describe("the kernel program for Python", () => {
     expect({ reason, error }).toMatchObject({ reason: "exception", error: { value: "late" } });
   });
 
-  test("it ends when the host is gone", async () => {
-    const kernel = await start();
-    kernel.control.destroy();
-    expect(await kernel.until(() => kernel.hasEnded, 5000)).toBe(true);
-  });
-
   test("what a thread writes between runs is there for the next", async () => {
     const kernel = await start();
     await kernel.run(
@@ -190,22 +129,6 @@ describe("the kernel program for Python", () => {
     );
     await kernel.until(() => kernel.text("out").includes("1\n"));
     expect((await kernel.run("'now'")).lines).toEqual(["out later", "out 1", "out 'now'"]);
-  });
-
-  test("after any sequence of code, print(1) prints 1", { timeout: 240_000 }, async () => {
-    const snippets = fc.constantFrom(
-      ...PYTHON_ROWS.filter((row) => row.timeoutMs === undefined && !row.name.startsWith("much")),
-    );
-    await fc.assert(
-      fc.asyncProperty(fc.array(snippets, { minLength: 1, maxLength: 6 }), async (rows) => {
-        for (const { before, code } of rows) {
-          if (before !== undefined) await (await pool.kernel()).run(before);
-          await (await pool.kernel()).run(code);
-        }
-        expect((await (await pool.kernel()).run("print(1)")).lines).toContain("out 1");
-      }),
-      { numRuns: 25 },
-    );
   });
 });
 

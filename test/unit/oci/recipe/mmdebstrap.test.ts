@@ -27,6 +27,14 @@ test("what a recipe says becomes one argument each, never part of a shell progra
   expect(env["MSB_RECIPE_REMOVE"]?.split("\n")).toEqual(expect.arrayContaining(wanted.remove));
 });
 
+test("caches are made when all is installed, before what is unwanted is removed", () => {
+  const { args } = mmdebstrapCall(recipe({ caches: ["matplotlib-fonts"] }), opts);
+  const hooks = args.filter((arg) => arg.startsWith("--customize-hook="));
+  expect(hooks).toHaveLength(2);
+  expect(hooks[0]).toContain("MPLCONFIGDIR=/var/cache/matplotlib chroot");
+  expect(hooks[1]).toContain("rm -rf");
+});
+
 test("the clock of the build is the recipe's, and root's way differs from a user's", () => {
   const call = mmdebstrapCall(recipe({ created: "1970-01-02T00:00:00Z" }), opts);
   expect(call.env["SOURCE_DATE_EPOCH"]).toBe("86400");
