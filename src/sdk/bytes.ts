@@ -27,3 +27,8 @@ export function joinBytes(pieces: readonly Uint8Array[]): Uint8Array {
   }
   return bytes;
 }
+
+/** What is not UTF-8 becomes U+FFFD; nothing is left out, not even a mark at the beginning. */
+export function utf8Decoder(): { decode(bytes?: Uint8Array, opts?: { stream?: boolean }): string } {
+  return new TextDecoder("utf-8", { ignoreBOM: true });
+}

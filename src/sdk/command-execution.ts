@@ -1,5 +1,5 @@
 /** What `command.run` gives. */
-import { joinBytes } from "./bytes.js";
+import { joinBytes, utf8Decoder } from "./bytes.js";
 import { plainText } from "./execution.js";
 
 /** `exited`: by itself. `killed`: by a signal. `outOfMemory`: by its guest's kernel. */
@@ -48,12 +48,12 @@ export class CommandExecution {
 
   /** Standard output as text, without white space at its end. What is not UTF-8 becomes U+FFFD. */
   async output(): Promise<string> {
-    return plainText(new TextDecoder().decode(this.#stdout));
+    return plainText(utf8Decoder().decode(this.#stdout));
   }
 
   /** Standard error as text, without white space at its end. */
   async error(): Promise<string> {
-    return plainText(new TextDecoder().decode(this.#stderr));
+    return plainText(utf8Decoder().decode(this.#stderr));
   }
 
   /** Standard output as it came, to the last byte. */

@@ -1,5 +1,5 @@
 /** What a command has written so far, up to a limit. */
-import { joinBytes } from "./bytes.js";
+import { joinBytes, utf8Decoder } from "./bytes.js";
 import { sdkError } from "./errors.js";
 
 export class CommandOutput {
@@ -35,5 +35,5 @@ export class CommandOutput {
 }
 
 function textOf(pieces: readonly Uint8Array[]): string {
-  return new TextDecoder().decode(joinBytes(pieces));
+  return utf8Decoder().decode(joinBytes(pieces));
 }

@@ -1,6 +1,6 @@
 /** Programs of a sandbox: run to their end, or event by event. */
 import type { CommandBody } from "../api/commands.js";
-import { fromBase64, toBase64 } from "./bytes.js";
+import { fromBase64, toBase64, utf8Decoder } from "./bytes.js";
 import type { CommandRecordView } from "./client.js";
 import { CommandExecution } from "./command-execution.js";
 import { CommandOutput } from "./command-output.js";
@@ -97,7 +97,7 @@ export class Command {
     this.#session.requireStarted();
     const { client, key } = this.#session;
     const body = commandBody(command, args, opts);
-    const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
+    const decoders = { stdout: utf8Decoder(), stderr: utf8Decoder() };
     for await (const record of client.runCommand(key, body, { signal: opts.signal })) {
       if (record.type === "end") {
         yield* cutCharacters(decoders);
