@@ -1,13 +1,13 @@
 /** The entry `msb-ts`: the SDK, which needs nothing native; re-exports only. */
 export { ERROR_CODES, type ErrorCode, type ErrorDetails, isMsbError, MsbError } from "./errors.js";
-export type {
+export {
   BaseSandbox,
-  ConnectOpts,
-  CreateOpts,
-  LogEntry,
-  LogsOpts,
-  SandboxInfo,
-  SandboxOpts,
+  type ConnectOpts,
+  type CreateOpts,
+  type LogEntry,
+  type LogsOpts,
+  type SandboxInfo,
+  type SandboxOpts,
 } from "./sdk/base-sandbox.js";
 export { MsbClient, type ProgressOpts } from "./sdk/client.js";
 export type { ClientOpts } from "./sdk/client-settings.js";
