@@ -44,18 +44,27 @@ export interface StartOpts {
 export const DEFAULT_START_SECONDS = 180;
 const DEFAULT_MEMORY_MIB = 512;
 const DEFAULT_CPUS = 1;
-const HOW_OPTIONS = new Set(["timeout", "signal", "onProgress"]);
+/** What says what a sandbox is made of, besides its image. */
+const SPEC_OPTIONS = [
+  "memory",
+  "cpus",
+  "env",
+  "workdir",
+  "user",
+  "labels",
+  "diskMiB",
+  "idleTimeout",
+  "maxLifetime",
+] as const satisfies readonly (keyof StartOpts)[];
 
 /** Null to start what is stored: there is no image, and nothing else that says what it shall be. */
 export function startSpec(opts: StartOpts, defaultImage: string | null): SandboxSpecBody | null {
   const image = opts.image ?? defaultImage;
   if (image !== null) return specOf(image, opts);
-  const option = Object.entries(opts).find(
-    ([name, value]) => value !== undefined && !HOW_OPTIONS.has(name),
-  );
+  const option = SPEC_OPTIONS.find((name) => opts[name] !== undefined);
   if (option === undefined) return null;
   throw invalid(
-    option[0],
+    option,
     "needs an image: what a sandbox is made of is said as a whole. Give image, too.",
   );
 }
