@@ -1,42 +1,44 @@
-/** The public entry; re-exports only. */
-export type { CollectedOutput, ExecSession } from "./agent/exec-session.js";
-export { AgentClient, type AgentConnectOpts, type ExecOpts } from "./agent/agent-client.js";
-export type { DirectoryEntry, GuestFiles, WriteFileOpts } from "./agent/guest-files.js";
-export { decodeGuestString, encodeGuestString } from "./agent/guest-string.js";
-export type {
-  ExecExit,
-  ExecInfo,
-  FileInfo,
-  FileKind,
-  GuestMetrics,
-  PtySize,
-  ResourceLimit,
-} from "./agent/messages.js";
-export { Channel } from "./agent/frame.js";
-export type { OutputChunk } from "./agent/stream-flow.js";
-export type { HypervisorChoice, HypervisorConfig } from "./config.js";
-export { createUpperDisk } from "./disk/upper-disk.js";
-export { ERROR_CODES, type ErrorCode, isMsbError, MsbError } from "./errors.js";
-export { AutoDriver } from "./hypervisor/auto-driver.js";
-export type {
-  AdoptedVm,
-  BootStage,
-  DriverName,
-  DriverProbe,
-  HypervisorDriver,
-  MicroVm,
-  VmConfig,
-  VmExit,
-} from "./hypervisor/driver.js";
-export { type Hypervisor, openHypervisor, type OpenHypervisorOpts } from "./hypervisor/open.js";
-export type { ImageDiskInfo, ImageInfo, RemovedImages, RunConfig } from "./oci/image.js";
-export { type BootableImage, Images, type OpenImagesOpts } from "./oci/images.js";
-export { type MsbPaths, msbPaths } from "./paths.js";
-export { setup, type SetupOpts, type SetupResult } from "./runtime/setup.js";
+/** The entry `msb-ts`: the SDK, which needs nothing native; re-exports only. */
+export { ERROR_CODES, type ErrorCode, type ErrorDetails, isMsbError, MsbError } from "./errors.js";
 export {
-  type AdoptGuestOpts,
-  type BootGuestOpts,
-  type BootTimings,
-  Guest,
-} from "./sandbox/guest.js";
-export type { OnProgress, Progress } from "./util/progress.js";
+  BaseSandbox,
+  type ConnectOpts,
+  type CreateOpts,
+  type LogEntry,
+  type LogsOpts,
+  type SandboxInfo,
+  type SandboxOpts,
+} from "./sdk/base-sandbox.js";
+export { MsbClient, type ProgressOpts } from "./sdk/client.js";
+export type { ClientOpts } from "./sdk/client-settings.js";
+export type { Command, CommandEvent, CommandOpts, CommandStreamOpts } from "./sdk/command.js";
+export type { CommandEnd, CommandExecution } from "./sdk/command-execution.js";
+export type { CodeContext, ContextInfo, Contexts, CreateContextOpts } from "./sdk/contexts.js";
+export {
+  AbortError,
+  AuthenticationError,
+  ConnectionError,
+  ExecutionError,
+  ImageError,
+  InvalidArgumentError,
+  InvalidStateError,
+  LimitError,
+  NotFoundError,
+  ServerError,
+  TimeoutError,
+} from "./sdk/errors.js";
+export type { CodeException, Execution, RichResult, RunEndReason } from "./sdk/execution.js";
+export type { StopOpts } from "./sdk/lifecycle.js";
+export type { GuestMetrics, Metrics, SandboxMetrics } from "./sdk/metrics.js";
+export type { WaitOpts } from "./sdk/options.js";
+export type { RunEvent, RunOpts, RunStreamOpts } from "./sdk/run-code.js";
+export {
+  type LanguageOpts,
+  type ListOpts,
+  NodeSandbox,
+  PythonSandbox,
+  Sandbox,
+} from "./sdk/sandboxes.js";
+export type { Language } from "./sdk/session.js";
+export type { ImageProgress, StartOpts } from "./sdk/start-options.js";
+export type { CallOpts } from "./sdk/transport.js";

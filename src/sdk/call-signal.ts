@@ -23,10 +23,11 @@ export class CallSignal {
   readonly #controller = new AbortController();
   readonly #release: (() => void)[] = [];
 
-  /** `what` begins the messages. */
-  constructor(what: string, { signal, timeoutMs }: CallOpts) {
+  /** `what` begins the messages; `hint` ends the one of a timeout. */
+  constructor(what: string, { signal, timeoutMs }: CallOpts, hint = "") {
     if (signal !== undefined) this.#follow(what, signal);
-    if (timeoutMs !== undefined && timeoutMs <= MAX_TIMEOUT_MS) this.#limit(what, timeoutMs);
+    if (timeoutMs === undefined || timeoutMs > MAX_TIMEOUT_MS) return;
+    this.#limit(timeoutMs, `${what} took longer than ${timeoutMs} ms and was called off. ${hint}`);
   }
 
   get signal(): AbortSignal {
@@ -55,10 +56,10 @@ export class CallSignal {
     this.#release.push(() => signal.removeEventListener("abort", onAbort));
   }
 
-  #limit(what: string, timeoutMs: number): void {
+  #limit(timeoutMs: number, message: string): void {
     const timer = setTimeout(() => {
-      const message = `${what} took longer than ${timeoutMs} ms and was called off.`;
-      this.abort(sdkError("MSB_ERR_REQUEST_TIMEOUT", message, { details: { timeoutMs } }));
+      const details = { timeoutMs };
+      this.abort(sdkError("MSB_ERR_REQUEST_TIMEOUT", message.trimEnd(), { details }));
     }, timeoutMs);
     this.#release.push(() => clearTimeout(timer));
   }

@@ -8,7 +8,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { createUpperDisk, Guest, openHypervisor } from "../../dist/index.js";
+import { createUpperDisk, Guest, openHypervisor } from "../../dist/microvm.js";
 import { vmmPath } from "../../dist/native/binaries.js";
 import { loadNative } from "../../dist/native/binding.js";
 import { kernelCommandLine } from "../../dist/hypervisor/kernel-command-line.js";

@@ -11,7 +11,7 @@ import * as fs from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { createUpperDisk, Guest, openHypervisor } from "../../dist/index.js";
+import { createUpperDisk, Guest, openHypervisor } from "../../dist/microvm.js";
 import { openKernels } from "../../dist/kernel/open-kernels.js";
 import { Images } from "../../dist/oci/images.js";
 import { msbPaths } from "../../dist/paths.js";

@@ -39,7 +39,7 @@ async function benchBoot() {
   mkdirSync(cache, { recursive: true });
   run("g++", ["-O2", "-static", "-s", "-o", bareInit, "test/bench/bare-init.cc"]);
 
-  const { openHypervisor } = await import("../../dist/index.js");
+  const { openHypervisor } = await import("../../dist/microvm.js");
   const { ensureBootDisk } = await import("../../dist/disk/boot-disk.js");
   const { busyboxImage } = await import("../helpers/test-image.mjs");
   const hypervisor = await openHypervisor();

@@ -16,7 +16,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Agent, request } from "undici";
-import { createUpperDisk, Guest, openHypervisor } from "../../dist/index.js";
+import { createUpperDisk, Guest, openHypervisor } from "../../dist/microvm.js";
 import { Images } from "../../dist/oci/images.js";
 import { msbPaths } from "../../dist/paths.js";
 

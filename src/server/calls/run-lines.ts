@@ -3,6 +3,7 @@ import { MsbError } from "../../errors.js";
 import type { RichResult, RunEvent } from "../../kernel/run-types.js";
 import type { OutputLine } from "../../sandbox/service.js";
 import { OutputLines } from "../../util/output-lines.js";
+import { endNotes, timeoutNote, valueEcho } from "../../util/run-notes.js";
 
 export interface RunLines {
   readonly status: "success" | "error";
@@ -44,7 +45,7 @@ export async function collectRunLines(
     else if (event.type === "result") {
       const { result } = event;
       count(opts.onResult?.(result) ?? 0);
-      const text = result.text ?? leftOutNote(result);
+      const text = valueEcho(result);
       if (text !== undefined) push("stdout", `${text}\n`);
     }
   }
@@ -52,29 +53,9 @@ export async function collectRunLines(
   return { status: end?.status ?? "error", output: [...lines.finish(), ...notes.map(onStderr)] };
 }
 
-/** For a value whose text is too long to be told. */
-function leftOutNote(result: RichResult): string | undefined {
-  const bytes = result.omitted?.["text"];
-  return bytes === undefined ? undefined : `[${bytes} bytes of a value were left out: too many]`;
-}
-
 /** What a run gives that had no time at all. */
 export function timedOutAtOnce(timeoutSeconds: number): RunLines {
   return { status: "error", output: [onStderr(timeoutNote(timeoutSeconds))] };
-}
-
-/** What the code cannot have said itself about its end. */
-function endNotes(end: RunEnd, timeoutSeconds: number | null): string[] {
-  const notes: string[] = [];
-  if (end.reason === "timeout") notes.push(timeoutNote(timeoutSeconds ?? 0));
-  if (end.reason === "interrupted") notes.push("Error: Execution was interrupted");
-  if (end.reason === "died") notes.push("Error: The interpreter ended while it ran the code");
-  if (end.stateLost) notes.push("Error: A new interpreter was started; all its state was lost");
-  return notes;
-}
-
-function timeoutNote(seconds: number): string {
-  return `Error: Execution timed out after ${seconds} seconds`;
 }
 
 function onStderr(text: string): OutputLine {
