@@ -1,6 +1,7 @@
 /** The tree of commands. */
 import { bindCommands, CliCommand } from "./command.js";
 import { helpCommand } from "./commands/help.js";
+import { runCommand } from "./commands/run/index.js";
 import { imageCommand } from "./commands/image/index.js";
 import { SERVER_VARIABLES } from "./commands/server/start-options.js";
 import { serverCommand } from "./commands/server/index.js";
@@ -22,6 +23,9 @@ export function buildProgram(ctx: CliContext): CliCommand {
     .example("Fetch an image and make its disk", "msb-ts image pull python:3.12")
     .example("See what is there", "msb-ts image ls")
     .example("Serve sandboxes on 127.0.0.1:5555", "msb-ts server start");
+  // What stands behind a command's name is the command's: its own words may have -V among them.
+  program.enablePositionalOptions();
+  program.addCommand(runCommand(ctx));
   program.addCommand(imageCommand(ctx));
   program.addCommand(serverCommand(ctx));
   program.addCommand(helpCommand(program));

@@ -8,10 +8,11 @@ import { SingleFlight } from "../util/async.js";
 import {
   type ComponentName,
   type ComponentPin,
+  LIBRARY_VARIABLES,
   PINNED_PLATFORMS,
   type PlatformPins,
 } from "./components.js";
-import { fetchComponent, type FetchProgress, LIBRARY_VARIABLES } from "./fetch.js";
+import type { FetchProgress } from "./fetch.js";
 import { ensureKernel, type GuestKernel } from "./kernel.js";
 import { findSystemLibrary } from "./system-libraries.js";
 import { isIntact } from "./verified-file.js";
@@ -106,15 +107,17 @@ async function ensurePinned(
   const folder = opts.paths.runtimeDir(pins.folder);
   const path = join(folder, pin.fileName);
   if (await isIntact(path, pin.memberSha512)) return path;
-  return flights.run(path, () =>
-    fetchComponent(pin, folder, {
+  return flights.run(path, async () => {
+    // npm's client takes longer to load than everything else of a boot, and is needed once.
+    const { fetchComponent } = await import("./fetch.js");
+    return fetchComponent(pin, folder, {
       paths: opts.paths,
       env: envOf(opts),
       ...(opts.onProgress ? { onProgress: opts.onProgress } : {}),
       ...(opts.signal ? { signal: opts.signal } : {}),
       ...(opts.isOffline === undefined ? {} : { isOffline: opts.isOffline }),
-    }),
-  );
+    });
+  });
 }
 
 /** The kernel lies beside our own libkrunfw; one of another place gets a folder named after its path. */
