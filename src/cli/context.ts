@@ -7,7 +7,11 @@ import type { ServiceHost } from "./service-host.js";
 
 /** A stream that knows whether it is a terminal, as those of a process do. */
 export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
-export type InputStream = Readable & { isTTY?: boolean; setRawMode?: (isRaw: boolean) => unknown };
+export type InputStream = Readable & {
+  isTTY?: boolean;
+  setRawMode?: (isRaw: boolean) => unknown;
+  fd?: number;
+};
 
 export interface CliContext {
   readonly stdin: InputStream;

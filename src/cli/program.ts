@@ -1,5 +1,6 @@
 /** The tree of commands. */
 import { bindCommands, CliCommand } from "./command.js";
+import { completionCommand } from "./commands/completion/index.js";
 import { helpCommand } from "./commands/help.js";
 import { runCommand } from "./commands/run/index.js";
 import { imageCommand } from "./commands/image/index.js";
@@ -28,6 +29,7 @@ export function buildProgram(ctx: CliContext): CliCommand {
   program.addCommand(runCommand(ctx));
   program.addCommand(imageCommand(ctx));
   program.addCommand(serverCommand(ctx));
+  program.addCommand(completionCommand(ctx, program));
   program.addCommand(helpCommand(program));
   program.addHelpText("after", () => `\nEnvironment:\n${environmentText()}`);
   bindCommands(program, ctx);

@@ -7,6 +7,7 @@ import { isMsbError, messageOf, MsbError } from "../../../errors.js";
 import type { RunningCommand } from "../../../sandbox/run-once.js";
 import { type CliContext, isTerminal } from "../../context.js";
 import { oneLine } from "../../format.js";
+import { rawTerminal } from "../../raw-terminal.js";
 
 /** Of a document, both streams together. */
 const MAX_COLLECTED_BYTES = 64 * 1024 ** 2;
@@ -33,10 +34,17 @@ export interface Attachment extends Disposable {
 }
 
 /** Disposing of it gives the terminal back and reads no more input. */
-export function attach(ctx: CliContext, command: RunningCommand, opts: AttachOpts): Attachment {
+export async function attach(
+  ctx: CliContext,
+  command: RunningCommand,
+  opts: AttachOpts,
+): Promise<Attachment> {
   const undo: (() => void)[] = [];
   if (opts.isTerminal) undo.push(followSize(ctx, command));
-  if (opts.isTerminal && opts.hasInput) undo.push(rawMode(ctx));
+  if (opts.isTerminal && opts.hasInput) {
+    const raw = await rawTerminal(ctx.stdin);
+    undo.push(() => raw[Symbol.dispose]());
+  }
   if (opts.hasInput) undo.push(passInput(ctx, command));
   const exited = drain(command, opts.sinks);
   // Whoever stops the command is not waiting for its output any more.
@@ -116,13 +124,6 @@ function passInput(ctx: CliContext, command: RunningCommand): () => void {
     isOver = true;
     stdin.destroy();
   };
-}
-
-/** Keys go to the guest as they are pressed, Ctrl-C among them. */
-function rawMode({ stdin }: CliContext): () => void {
-  if (!isTerminal(stdin) || stdin.setRawMode === undefined) return () => {};
-  stdin.setRawMode(true);
-  return () => void stdin.setRawMode?.(false);
 }
 
 function followSize(ctx: CliContext, command: RunningCommand): () => void {

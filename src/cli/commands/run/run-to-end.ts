@@ -106,7 +106,7 @@ async function toItsEnd(ctx: CliContext, run: OneRun, how: EndOpts): Promise<Exe
   const { opts, hurry, sinks } = how;
   const endAtOnce = (): void => void run[Symbol.asyncDispose]().catch(() => {});
   hurry.addEventListener("abort", endAtOnce, { once: true });
-  const attachment = attach(ctx, run.command, {
+  const attachment = await attach(ctx, run.command, {
     sinks,
     hasInput: opts.interactive === true,
     isTerminal: opts.tty === true,
