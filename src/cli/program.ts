@@ -1,11 +1,13 @@
 /** The tree of commands. */
 import { bindCommands, CliCommand } from "./command.js";
 import { completionCommand } from "./commands/completion/index.js";
+import { doctorCommand } from "./commands/doctor/index.js";
 import { helpCommand } from "./commands/help.js";
 import { runCommand } from "./commands/run/index.js";
 import { imageCommand } from "./commands/image/index.js";
 import { SERVER_VARIABLES } from "./commands/server/start-options.js";
 import { serverCommand } from "./commands/server/index.js";
+import { setupCommand } from "./commands/setup.js";
 import type { CliContext } from "./context.js";
 import { packageVersion } from "./version.js";
 
@@ -29,6 +31,8 @@ export function buildProgram(ctx: CliContext): CliCommand {
   program.addCommand(runCommand(ctx));
   program.addCommand(imageCommand(ctx));
   program.addCommand(serverCommand(ctx));
+  program.addCommand(doctorCommand(ctx));
+  program.addCommand(setupCommand(ctx));
   program.addCommand(completionCommand(ctx, program));
   program.addCommand(helpCommand(program));
   program.addHelpText("after", () => `\nEnvironment:\n${environmentText()}`);

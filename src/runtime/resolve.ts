@@ -83,7 +83,11 @@ async function resolveLibkrun(opts: ResolveRuntimeOpts): Promise<RuntimeComponen
   }
 }
 
-async function findOrFetch(name: ComponentName, opts: ResolveRuntimeOpts): Promise<LibraryInfo> {
+/** What is here of a component, without fetching it; undefined when `setup` would. Throws for a wrong variable. */
+export async function findComponent(
+  name: ComponentName,
+  opts: ResolveRuntimeOpts,
+): Promise<LibraryInfo | undefined> {
   const named = envOf(opts)[LIBRARY_VARIABLES[name]];
   if (named) return { path: await checkNamed(name, absolute(named)), source: "env" };
   const pins = pinsOf(opts);
@@ -93,7 +97,14 @@ async function findOrFetch(name: ComponentName, opts: ResolveRuntimeOpts): Promi
     if (await isIntact(path, pin.memberSha512)) return { path, source: "setup" };
   }
   const system = await (opts.findSystemLibrary ?? findSystemLibrary)(name);
-  if (system !== undefined) return { path: system, source: "system" };
+  return system === undefined ? undefined : { path: system, source: "system" };
+}
+
+async function findOrFetch(name: ComponentName, opts: ResolveRuntimeOpts): Promise<LibraryInfo> {
+  const found = await findComponent(name, opts);
+  if (found !== undefined) return found;
+  const pins = pinsOf(opts);
+  const pin = pins?.[name];
   if (pins === undefined || pin == null) throw unsupported(name, opts);
   return { path: await ensurePinned(pin, pins, opts), source: "setup" };
 }

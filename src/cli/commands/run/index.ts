@@ -1,37 +1,15 @@
 /** `msb-ts run`. */
 import { Option } from "commander";
-import {
-  HYPERVISOR_CHOICES,
-  type HypervisorChoice,
-  PULL_POLICIES,
-  type PullPolicy,
-} from "../../../config.js";
-import { type CliCommand, type JsonOpts, UsageError } from "../../command.js";
+import { HYPERVISOR_CHOICES, PULL_POLICIES } from "../../../config.js";
+import { type CliCommand, UsageError } from "../../command.js";
 import type { CliContext } from "../../context.js";
 import { QuietExit } from "../../exit.js";
 import { PassThroughCommand } from "../../pass-through.js";
 import { duration, envCollector, mebibytes, wholeNumber } from "../../values.js";
 import { quietOption } from "../image/options.js";
 import { runFailure } from "./exit-code.js";
+import type { RunOpts } from "./options.js";
 import { runToEnd } from "./run-to-end.js";
-
-export interface RunOpts extends JsonOpts {
-  readonly memory?: number;
-  readonly cpus?: number;
-  readonly disk?: number;
-  readonly env?: readonly string[];
-  readonly workdir?: string;
-  readonly user?: string;
-  readonly entrypoint?: string;
-  /** Milliseconds. */
-  readonly timeout?: number;
-  readonly interactive?: true;
-  readonly tty?: true;
-  readonly hypervisor?: HypervisorChoice;
-  readonly pull?: PullPolicy;
-  readonly stages?: true;
-  readonly quiet?: true;
-}
 
 export function runCommand(ctx: CliContext): CliCommand {
   const command = new PassThroughCommand("run", 1);

@@ -10,7 +10,7 @@ import { withProgress } from "../../progress/with-progress.js";
 import { given } from "../image/options.js";
 import { attach, collected, type OutputSinks, terminalSize } from "./attach.js";
 import { exitCodeOf } from "./exit-code.js";
-import type { RunOpts } from "./index.js";
+import type { RunOpts } from "./options.js";
 import { untilStopped } from "./stopping.js";
 
 /** What a stop may take at its longest: the command's time to end, then the guest's. */
