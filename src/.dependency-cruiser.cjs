@@ -78,6 +78,18 @@ module.exports = {
     // The commands of the server start it and look after its process; nothing else of the CLI knows it.
     allow("cli/commands/server/", ["server/(start|auth|process)", "native/process-identity\\.ts$"]),
     allow("cli/main\\.ts$", ["sandbox/images-in-use\\.ts$"]),
+    // Runs of this process: their types where they are used, their parts in one place.
+    allow("cli/(context|start|local-run|commands/run/)", [
+      "sandbox/(run-once|service)\\.ts$",
+      "agent/(frame|messages)\\.ts$",
+    ]),
+    allow("cli/(local-run|progress/fetches)\\.ts$", ["(hypervisor/open|runtime/resolve)\\.ts$"]),
+    allow("cli/commands/doctor/", [
+      "(native|runtime|hypervisor)/",
+      "sandbox/guest\\.ts$",
+      "server/process/server-lock\\.ts$",
+    ]),
+    allow("cli/commands/setup\\.ts$", ["runtime/"]),
     // Which server is started; tests start another one.
     allow("cli/(main|service-host)\\.ts$", ["server/(start|process/serve)\\.ts$"]),
     allow("kernel/", ["kernel/", "agent/", "util/", "errors\\.ts$"]),

@@ -194,6 +194,15 @@ export interface ServerSettings {
   readonly hypervisor: HypervisorConfig;
 }
 
+/** MSB_BOOT_TIMEOUT_MS, default 60 s: from power-on to ready. Throws MSB_ERR_INVALID_ARGUMENT. */
+export function bootTimeoutMs(
+  opts: Pick<ServerOpts, "bootTimeoutMs"> = {},
+  env: Env = process.env,
+): number {
+  const range = { fallback: 60_000, min: 1_000, max: MAX_TIMER_MS };
+  return wholeNumber("bootTimeoutMs", "MSB_BOOT_TIMEOUT_MS", range, { ...opts }, env);
+}
+
 const MIB = 1024 ** 2;
 const MAX_PORT = 65_535;
 /** Bodies and outputs are kept in memory, as strings at last. */
@@ -251,7 +260,7 @@ export function serverConfig(opts: ServerOpts = {}, env: Env = process.env): Ser
       10_000,
     ),
     leaseMs: timer("leaseMs", "MSB_LEASE_MS", 600_000, 1_000),
-    bootTimeoutMs: timer("bootTimeoutMs", "MSB_BOOT_TIMEOUT_MS", 60_000, 1_000),
+    bootTimeoutMs: bootTimeoutMs(opts, env),
     idleTimeoutMs: timer("idleTimeoutMs", "MSB_IDLE_TIMEOUT_MS", 0),
     maxLifetimeMs: timer("maxLifetimeMs", "MSB_MAX_LIFETIME_MS", 0),
     logLevel: oneOf("logLevel", "MSB_LOG_LEVEL", LOG_LEVELS, "info", given, env),

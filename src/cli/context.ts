@@ -1,12 +1,17 @@
 /** What a command sees of the world; tests give it another one. */
 import type { Readable, Writable } from "node:stream";
-import type { Env } from "../config.js";
+import type { Env, HypervisorChoice } from "../config.js";
 import type { Images } from "../oci/images.js";
+import type { OneRun, RunOnceOpts, RunOnceRequest } from "../sandbox/run-once.js";
 import type { ServiceHost } from "./service-host.js";
 
 /** A stream that knows whether it is a terminal, as those of a process do. */
 export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
-export type InputStream = Readable & { isTTY?: boolean };
+export type InputStream = Readable & {
+  isTTY?: boolean;
+  setRawMode?: (isRaw: boolean) => unknown;
+  fd?: number;
+};
 
 export interface CliContext {
   readonly stdin: InputStream;
@@ -21,6 +26,8 @@ export interface CliContext {
   readonly now: () => number;
   /** Opened on first use, the same one afterwards. */
   readonly images: () => Promise<ImagesApi>;
+  /** Starts a command in a microVM of this process. */
+  readonly runOnce: RunOnce;
   /** For commands that serve. */
   readonly service: ServiceHost;
   /** What was wrong and did not stop the work; told when the command has ended. */
@@ -30,7 +37,16 @@ export interface CliContext {
 }
 
 /** The images of this machine, as the commands use them; types only, so that help does not load them. */
-export type ImagesApi = Omit<Images, "hold">;
+export type ImagesApi = Pick<Images, keyof Images>;
+
+export type RunOnce = (request: RunOnceRequest, opts: LocalRunOpts) => Promise<OneRun>;
+/** What is not the business of commands comes with it. */
+export type LocalRunOpts = Pick<RunOnceOpts, "images" | "pullPolicy" | "onProgress" | "signal"> & {
+  readonly env: Env;
+  readonly hypervisor?: HypervisorChoice;
+  /** Told when `auto` takes QEMU, with the reason. */
+  readonly onFallback?: (reason: string) => void;
+};
 
 export function isTerminal(stream: OutputStream | InputStream): boolean {
   return stream.isTTY === true;

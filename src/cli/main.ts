@@ -12,4 +12,5 @@ await startCli(process, {
     return Images.open({ ...opts, paths, inUse: () => readImagesInUse(paths) });
   },
   server: () => import("../server/start.js"),
+  runOnce: async (request, opts) => (await import("./local-run.js")).localRun(request, opts),
 });

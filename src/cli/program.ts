@@ -1,9 +1,13 @@
 /** The tree of commands. */
 import { bindCommands, CliCommand } from "./command.js";
+import { completionCommand } from "./commands/completion/index.js";
+import { doctorCommand } from "./commands/doctor/index.js";
 import { helpCommand } from "./commands/help.js";
+import { runCommand } from "./commands/run/index.js";
 import { imageCommand } from "./commands/image/index.js";
 import { SERVER_VARIABLES } from "./commands/server/start-options.js";
 import { serverCommand } from "./commands/server/index.js";
+import { setupCommand } from "./commands/setup.js";
 import type { CliContext } from "./context.js";
 import { packageVersion } from "./version.js";
 
@@ -22,8 +26,14 @@ export function buildProgram(ctx: CliContext): CliCommand {
     .example("Fetch an image and make its disk", "msb-ts image pull python:3.12")
     .example("See what is there", "msb-ts image ls")
     .example("Serve sandboxes on 127.0.0.1:5555", "msb-ts server start");
+  // What stands behind a command's name is the command's: its own words may have -V among them.
+  program.enablePositionalOptions();
+  program.addCommand(runCommand(ctx));
   program.addCommand(imageCommand(ctx));
   program.addCommand(serverCommand(ctx));
+  program.addCommand(doctorCommand(ctx));
+  program.addCommand(setupCommand(ctx));
+  program.addCommand(completionCommand(ctx, program));
   program.addCommand(helpCommand(program));
   program.addHelpText("after", () => `\nEnvironment:\n${environmentText()}`);
   bindCommands(program, ctx);

@@ -1,4 +1,4 @@
-/** What a command that serves until it is stopped needs of its process; tests give it another one. */
+/** What a command that has its own way of being stopped needs of its process; tests give it another one. */
 import type { ServerSettings } from "../config.js";
 import { MsbError } from "../errors.js";
 import type { RunningServer, ServeOpts } from "../server/process/serve.js";
@@ -26,6 +26,8 @@ export interface StopPolicy {
   /** Closing the terminal stops the command; else it goes on. */
   readonly endsWithTerminal: boolean;
   readonly maxCleanUpMs: number;
+  /** A second signal ends the command's work at once, in place of the process; the command then ends as stopped. */
+  readonly hurry?: () => void;
 }
 
 export interface ParentLink {

@@ -1,6 +1,6 @@
 /** The process around a command: its streams, its signals, its end. */
 import { isMsbError, MsbError } from "../errors.js";
-import { type CliContext, type ImagesApi, isTerminal } from "./context.js";
+import { type CliContext, type ImagesApi, isTerminal, type RunOnce } from "./context.js";
 import { reportErrors, stopExitCode, stopReason } from "./error-report.js";
 import { runCli, wantsJson } from "./run.js";
 import { processServiceHost, type ServerModule, type ServiceHost } from "./service-host.js";
@@ -18,6 +18,7 @@ export type OpenImages = (opts: { onWarning: (message: string) => void }) => Pro
 export interface HeavyParts {
   readonly images: OpenImages;
   readonly server: () => Promise<ServerModule>;
+  readonly runOnce: RunOnce;
 }
 
 /** Runs the command line of `host` and ends it with the command's exit code. */
@@ -25,7 +26,7 @@ export async function startCli(host: NodeJS.Process, parts: HeavyParts): Promise
   const args = host.argv.slice(2);
   const stop = new AbortController();
   const service = processServiceHost(host, parts.server, stop);
-  const ctx = processContext(host, stop.signal, parts.images, service);
+  const ctx = processContext(host, stop.signal, parts, service);
   stopOnSignals(host, stop, service);
   stopOnLostOutput(host, stop);
   const fail = (error: unknown): never =>
@@ -40,7 +41,7 @@ export async function startCli(host: NodeJS.Process, parts: HeavyParts): Promise
 function processContext(
   host: NodeJS.Process,
   signal: AbortSignal,
-  openImages: OpenImages,
+  parts: HeavyParts,
   service: ServiceHost,
 ): CliContext {
   let opened: Promise<ImagesApi> | undefined;
@@ -60,7 +61,8 @@ function processContext(
     env: host.env,
     signal,
     now: Date.now,
-    images: () => (opened ??= openImages({ onWarning })),
+    images: () => (opened ??= parts.images({ onWarning })),
+    runOnce: parts.runOnce,
     service,
     warnings,
     close: async () => {
@@ -71,13 +73,19 @@ function processContext(
   };
 }
 
-/** The first signal asks the command to end, the second does not ask. */
+/** The first signal asks the command to end, the second does not ask unless the command can hurry; a third never does. */
 function stopOnSignals(host: NodeJS.Process, stop: AbortController, service: ServiceHost): void {
+  let isHurried = false;
   for (const name of STOP_SIGNALS) {
     host.on(name, () => {
       if (name === "SIGHUP" && service.stopPolicy?.endsWithTerminal === false) return;
-      if (stop.signal.aborted) host.exit(stopExitCode(AbortSignal.abort(stopReason(name))));
-      stop.abort(stopReason(name));
+      if (!stop.signal.aborted) return stop.abort(stopReason(name));
+      const hurry = service.stopPolicy?.hurry;
+      if (hurry === undefined || isHurried) {
+        host.exit(stopExitCode(AbortSignal.abort(stopReason(name))));
+      }
+      isHurried = true;
+      hurry();
     });
   }
 }

@@ -6,6 +6,12 @@
 
 export type ComponentName = "libkrun" | "libkrunfw";
 
+/** Which variable names a library of the user's own. */
+export const LIBRARY_VARIABLES = {
+  libkrun: "MSB_LIBKRUN_PATH",
+  libkrunfw: "MSB_LIBKRUNFW_PATH",
+} as const satisfies Record<ComponentName, string>;
+
 export interface ComponentPin {
   readonly name: ComponentName;
   /** The component's own version, for people. */

@@ -7,7 +7,7 @@ import { isMsbError, messageOf, MsbError } from "../errors.js";
 import type { MsbPaths } from "../paths.js";
 import { abortable, abortReason } from "../util/async.js";
 import { moveIntoPlace, sweepTemp, tempName } from "../util/atomic-file.js";
-import type { ComponentName, ComponentPin } from "./components.js";
+import { type ComponentName, type ComponentPin, LIBRARY_VARIABLES } from "./components.js";
 import { loadNpmConfig } from "./npm-config.js";
 import { sha512Of, writeRecord } from "./verified-file.js";
 
@@ -26,12 +26,6 @@ export interface FetchOpts {
   /** Take it from npm's cache or fail. */
   readonly isOffline?: boolean;
 }
-
-/** Which variable names a library of the user's own. */
-export const LIBRARY_VARIABLES = {
-  libkrun: "MSB_LIBKRUN_PATH",
-  libkrunfw: "MSB_LIBKRUNFW_PATH",
-} as const satisfies Record<ComponentName, string>;
 
 /**
  * Brings the file of `pin` to `folder`: complete and verified, or not at all. Throws

@@ -8,10 +8,11 @@ import { SingleFlight } from "../util/async.js";
 import {
   type ComponentName,
   type ComponentPin,
+  LIBRARY_VARIABLES,
   PINNED_PLATFORMS,
   type PlatformPins,
 } from "./components.js";
-import { fetchComponent, type FetchProgress, LIBRARY_VARIABLES } from "./fetch.js";
+import type { FetchProgress } from "./fetch.js";
 import { ensureKernel, type GuestKernel } from "./kernel.js";
 import { findSystemLibrary } from "./system-libraries.js";
 import { isIntact } from "./verified-file.js";
@@ -82,7 +83,11 @@ async function resolveLibkrun(opts: ResolveRuntimeOpts): Promise<RuntimeComponen
   }
 }
 
-async function findOrFetch(name: ComponentName, opts: ResolveRuntimeOpts): Promise<LibraryInfo> {
+/** What is here of a component, without fetching it; undefined when `setup` would. Throws for a wrong variable. */
+export async function findComponent(
+  name: ComponentName,
+  opts: ResolveRuntimeOpts,
+): Promise<LibraryInfo | undefined> {
   const named = envOf(opts)[LIBRARY_VARIABLES[name]];
   if (named) return { path: await checkNamed(name, absolute(named)), source: "env" };
   const pins = pinsOf(opts);
@@ -92,7 +97,14 @@ async function findOrFetch(name: ComponentName, opts: ResolveRuntimeOpts): Promi
     if (await isIntact(path, pin.memberSha512)) return { path, source: "setup" };
   }
   const system = await (opts.findSystemLibrary ?? findSystemLibrary)(name);
-  if (system !== undefined) return { path: system, source: "system" };
+  return system === undefined ? undefined : { path: system, source: "system" };
+}
+
+async function findOrFetch(name: ComponentName, opts: ResolveRuntimeOpts): Promise<LibraryInfo> {
+  const found = await findComponent(name, opts);
+  if (found !== undefined) return found;
+  const pins = pinsOf(opts);
+  const pin = pins?.[name];
   if (pins === undefined || pin == null) throw unsupported(name, opts);
   return { path: await ensurePinned(pin, pins, opts), source: "setup" };
 }
@@ -106,15 +118,17 @@ async function ensurePinned(
   const folder = opts.paths.runtimeDir(pins.folder);
   const path = join(folder, pin.fileName);
   if (await isIntact(path, pin.memberSha512)) return path;
-  return flights.run(path, () =>
-    fetchComponent(pin, folder, {
+  return flights.run(path, async () => {
+    // npm's client takes longer to load than everything else of a boot, and is needed once.
+    const { fetchComponent } = await import("./fetch.js");
+    return fetchComponent(pin, folder, {
       paths: opts.paths,
       env: envOf(opts),
       ...(opts.onProgress ? { onProgress: opts.onProgress } : {}),
       ...(opts.signal ? { signal: opts.signal } : {}),
       ...(opts.isOffline === undefined ? {} : { isOffline: opts.isOffline }),
-    }),
-  );
+    });
+  });
 }
 
 /** The kernel lies beside our own libkrunfw; one of another place gets a folder named after its path. */

@@ -2,14 +2,12 @@
 import { isMsbError } from "../errors.js";
 import { findExecutable } from "../util/process.js";
 import { findQemu } from "./qemu.js";
+import { hasSystemFile } from "./system-libraries.js";
 import { fetchPinned, type ResolveRuntimeOpts, type RuntimeComponents } from "./resolve.js";
 import { installMissingTools, type SystemTool } from "./system-packages.js";
 
 export interface SetupOpts extends ResolveRuntimeOpts {
-  /**
-   * Installs missing system tools with apt-get, as root; without it (the default), or where that cannot
-   * be done, they are only named, in `missingTools`.
-   */
+  /** Installs missing system tools; without it (the default) they are only named, in `missingTools`. */
   readonly installTools?: boolean;
 }
 
@@ -31,7 +29,8 @@ export async function setup(opts: SetupOpts): Promise<SetupResult> {
   return { ...components, missingTools };
 }
 
-async function findMissingTools(env: SetupOpts["env"]): Promise<SystemTool[]> {
+/** Tools that this system lacks. */
+export async function findMissingTools(env: SetupOpts["env"]): Promise<SystemTool[]> {
   const missing: SystemTool[] = [];
   try {
     await findQemu(env ? { env } : {});
@@ -40,5 +39,6 @@ async function findMissingTools(env: SetupOpts["env"]): Promise<SystemTool[]> {
     missing.push("qemu");
   }
   if ((await findExecutable("mkfs.ext4")) === undefined) missing.push("mkfs.ext4");
+  if (!(await hasSystemFile("libcap-ng.so.0"))) missing.push("libcap-ng");
   return missing;
 }

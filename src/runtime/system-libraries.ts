@@ -44,6 +44,15 @@ export async function findSystemLibrary(
   return undefined;
 }
 
+/** Is a library of this name there, for others to be loaded with? Asked on Linux only; else nothing needs one. */
+export async function hasSystemFile(fileName: string): Promise<boolean> {
+  if (process.platform !== "linux") return true;
+  for (const folder of [...FOLDERS["linux"]!, "/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu"]) {
+    if (await isReadable(join(folder, fileName))) return true;
+  }
+  return (await fromLinkerCache([fileName])).length > 0;
+}
+
 async function fromLinkerCache(fileNames: readonly string[]): Promise<string[]> {
   const ldconfig = await findExecutable("ldconfig");
   if (ldconfig === undefined) return [];

@@ -41,34 +41,58 @@ export function installCommand(tools: readonly SystemTool[], host: Host = {}): s
   return `sudo apt-get install -y ${names}`;
 }
 
+/** What would install packages here; undefined when nothing can. */
+export async function findInstaller(): Promise<"root" | "sudo" | "brew" | undefined> {
+  const has = async (name: string): Promise<boolean> => (await findExecutable(name)) !== undefined;
+  if (process.platform === "darwin") return (await has("brew")) ? "brew" : undefined;
+  if (!(await has("apt-get"))) return undefined;
+  if (process.getuid?.() === 0) return "root";
+  return (await has("sudo")) ? "sudo" : undefined;
+}
+
 /**
- * Installs the tools' packages with apt-get. Does it only for root on a system with apt-get; else, and when
- * apt-get fails, throws MSB_ERR_TOOL_MISSING with the command to run.
+ * Installs the tools' packages: with apt-get, as root or by sudo, which may ask for a password at the terminal, and
+ * with brew on macOS. Where that cannot be done, and when it fails, throws MSB_ERR_TOOL_MISSING with the command to run.
  */
 export async function installMissingTools(
   tools: readonly SystemTool[],
-  opts: { signal?: AbortSignal } = {},
+  opts: { signal?: AbortSignal; mayAskPassword?: boolean } = {},
 ): Promise<void> {
   if (tools.length === 0) return;
-  const aptGet = await findExecutable("apt-get");
-  if (process.getuid?.() !== 0 || aptGet === undefined) {
-    throw missing(tools, "they can be installed for you only as root on a system with apt-get");
+  const installer = await findInstaller();
+  if (installer === undefined) {
+    throw missing(tools, "they can be installed for you only with apt-get, or brew on macOS");
   }
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const [program = "", ...words] = await installerWords(installer, opts.mayAskPassword === true);
   const run = (args: readonly string[]) =>
-    runTool(aptGet, args, {
-      env,
+    runTool(program, [...words, ...args], {
       timeoutMs: INSTALL_TIMEOUT_MS,
       ...(opts.signal ? { signal: opts.signal } : {}),
     });
-  const install = ["install", "-y", "-q", "--no-install-recommends", ...packagesOf(tools)];
+  const packages = packagesOf(tools);
+  const install =
+    installer === "brew"
+      ? ["install", ...packages]
+      : ["install", "-y", "-q", "--no-install-recommends", ...packages];
   let result = await run(install);
-  if (result.exitCode !== 0) {
+  if (result.exitCode !== 0 && installer !== "brew") {
     // The list of packages may never have been fetched, or be too old.
     await run(["update", "-q"]);
     result = await run(install);
   }
-  if (result.exitCode !== 0) throw missing(tools, `apt-get failed: ${result.stderr.trim()}`);
+  if (result.exitCode !== 0) throw missing(tools, `it failed: ${result.stderr.trim()}`);
+}
+
+/** Settings go through env, for sudo passes none on. */
+async function installerWords(
+  installer: "root" | "sudo" | "brew",
+  mayAskPassword: boolean,
+): Promise<string[]> {
+  if (installer === "brew") return [(await findExecutable("brew")) ?? "brew"];
+  const aptGet = (await findExecutable("apt-get")) ?? "apt-get";
+  const quiet = ["env", "DEBIAN_FRONTEND=noninteractive", aptGet];
+  if (installer === "root") return quiet;
+  return ["sudo", ...(mayAskPassword ? [] : ["-n"]), ...quiet];
 }
 
 function missing(tools: readonly SystemTool[], why: string): MsbError {

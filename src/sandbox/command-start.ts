@@ -1,6 +1,7 @@
 /** What every command of a guest has: checks of what was asked for, its start, and errors that name it. */
 import type { AgentClient } from "../agent/agent-client.js";
 import type { ExecSession } from "../agent/exec-session.js";
+import type { PtySize } from "../agent/messages.js";
 import { isMsbError, MsbError } from "../errors.js";
 import { printable } from "../util/printable.js";
 import type { GuestContext } from "./guest-env.js";
@@ -14,6 +15,8 @@ const MAX_ARGS = 4095;
 export interface StartCommandOpts extends GuestContext {
   /** Default is /dev/null as standard input. */
   readonly stdin?: boolean;
+  /** Gives it a terminal of this size. */
+  readonly pty?: PtySize;
   /** Kills the command. */
   readonly signal: AbortSignal | undefined;
 }
@@ -25,7 +28,7 @@ export async function startCommand(
   opts: StartCommandOpts,
 ): Promise<ExecSession> {
   checkCommand(request);
-  const { env, workdir, user, stdin = false, signal } = opts;
+  const { env, workdir, user, stdin = false, pty, signal } = opts;
   try {
     return await agent.exec([request.command, ...request.args], {
       env,
@@ -33,6 +36,7 @@ export async function startCommand(
       user,
       timeoutMs: request.timeoutMs,
       ...(stdin ? { stdin } : {}),
+      ...(pty === undefined ? {} : { pty }),
       ...(signal === undefined ? {} : { signal }),
     });
   } catch (error) {

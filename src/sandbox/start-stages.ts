@@ -25,6 +25,12 @@ export class StartStages {
     return result;
   }
 
+  /** What was measured as one stage, and a part of it is another's. */
+  move(from: string, to: string, durationMs: number): void {
+    this.add(from, -durationMs);
+    this.add(to, durationMs);
+  }
+
   /** A stage in several parts counts as one. */
   add(stage: string, durationMs: number): void {
     this.#durations.set(stage, (this.#durations.get(stage) ?? 0) + durationMs);

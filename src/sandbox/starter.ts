@@ -18,6 +18,7 @@ import { openSandboxKernels, prewarm } from "./sandbox-kernels.js";
 import type { Sandbox } from "./sandbox.js";
 import type { SandboxSpec } from "./service.js";
 import { StartStages } from "./start-stages.js";
+import { makeWorkdir } from "./workdir.js";
 
 /** Of VMs that belong to sandboxes; the reaper ends those that no record names. */
 export const VM_ID_PREFIX = "sb-";
@@ -90,7 +91,7 @@ class StartAttempt {
     using _turn = await stages.run("admission", () => admission.bootTurn(signal));
     const guest = await this.#boot(image, context);
     using clock = new ReadyClock(sandbox.name, deps, signal);
-    await stages.run("agent", () => makeWorkdir(guest, context.workdir, clock.signal));
+    await stages.run("agent", () => makeWorkdir(guest.agent, context.workdir, clock.signal));
     const kernels = await stages.run("kernel", () =>
       this.#openKernels(guest, context, image, clock.signal),
     );
@@ -166,9 +167,7 @@ class StartAttempt {
     this.#guest = guest;
     if (guest.timings !== undefined) {
       // The boot was one call; from its process's start to its end it is the agent's.
-      const agentMs = Math.max(0, guest.timings.readyMs - guest.timings.startedMs);
-      stages.add("vm", -agentMs);
-      stages.add("agent", agentMs);
+      stages.move("vm", "agent", Math.max(0, guest.timings.readyMs - guest.timings.startedMs));
     }
     sandbox.console.begin();
     this.#endConsole = sandbox.console.watch(guest.vm, deps.clock);
@@ -218,16 +217,6 @@ class StartAttempt {
       endConsole: this.#endConsole ?? (async () => {}),
     };
   }
-}
-
-/** An image may name a folder that it does not have. */
-async function makeWorkdir(
-  guest: RunningGuest,
-  workdir: string,
-  signal: AbortSignal,
-): Promise<void> {
-  if (workdir === "/") return;
-  await abortable(guest.agent.files.mkdir(workdir, { recursive: true }), signal, "The start");
 }
 
 /** Aborts with the caller, or when what comes after the boot takes too long. The boot has a clock of its own. */

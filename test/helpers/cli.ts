@@ -1,6 +1,6 @@
 /** Runs command lines in this process, with images in memory and streams that are kept. */
 import { PassThrough, Readable, Writable } from "node:stream";
-import type { CliContext, InputStream, OutputStream } from "../../src/cli/context.js";
+import type { CliContext, InputStream, OutputStream, RunOnce } from "../../src/cli/context.js";
 import { runCli } from "../../src/cli/run.js";
 import type { ServerModule, ServiceHost, StopPolicy } from "../../src/cli/service-host.js";
 import { FakeImages } from "./fake-images.js";
@@ -19,6 +19,8 @@ export interface CliOpts {
   readonly openError?: unknown;
   readonly now?: () => number;
   readonly warnings?: readonly string[];
+  /** What `run` starts. */
+  readonly runOnce?: RunOnce;
   /** What `server start` starts. */
   readonly server?: ServerModule["startServer"];
 }
@@ -71,6 +73,11 @@ export function testContext(opts: CliOpts = {}): TestContext {
     now: opts.now ?? (() => NOW_MS),
     images: () =>
       opts.openError === undefined ? Promise.resolve(images) : Promise.reject(opts.openError),
+    runOnce:
+      opts.runOnce ??
+      (async () => {
+        throw new Error("this test has nothing to run");
+      }),
     service: fakeServiceHost(opts.server),
     warnings: opts.warnings ?? [],
     close: () => images[Symbol.asyncDispose](),

@@ -60,6 +60,13 @@ export class FakeImages implements ImagesApi {
     return { ...image, disk: image.disk! };
   }
 
+  /** Holds nothing; told when it is let go. */
+  async hold(): ReturnType<ImagesApi["hold"]> {
+    await this.#record("hold", []);
+    const pin = { [Symbol.asyncDispose]: () => this.#record("let go", []) };
+    return pin as Awaited<ReturnType<ImagesApi["hold"]>>;
+  }
+
   async list(): Promise<ImageInfo[]> {
     await this.#record("list", []);
     return this.images;
