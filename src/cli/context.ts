@@ -6,7 +6,10 @@ import type { ServiceHost } from "./service-host.js";
 
 /** A stream that knows whether it is a terminal, as those of a process do. */
 export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
-export type InputStream = Readable & { isTTY?: boolean };
+export type InputStream = Readable & {
+  isTTY?: boolean;
+  setRawMode?: (isRaw: boolean) => unknown;
+};
 
 export interface CliContext {
   readonly stdin: InputStream;

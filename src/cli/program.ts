@@ -3,7 +3,9 @@ import { bindCommands, CliCommand } from "./command.js";
 import { helpCommand } from "./commands/help.js";
 import { imageCommand } from "./commands/image/index.js";
 import { SERVER_VARIABLES } from "./commands/server/start-options.js";
+import { SANDBOX_COMMANDS } from "./commands/sandbox/index.js";
 import { serverCommand } from "./commands/server/index.js";
+import { CLIENT_VARIABLES } from "./connect.js";
 import type { CliContext } from "./context.js";
 import { packageVersion } from "./version.js";
 
@@ -12,6 +14,7 @@ export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["MSB_DEBUG=1", "print the stack of an error"],
   ["CI", "when set: plain lines instead of progress bars, no questions"],
   ["TERM=dumb", "plain lines instead of progress bars"],
+  ...CLIENT_VARIABLES,
   ...SERVER_VARIABLES,
 ];
 
@@ -22,6 +25,9 @@ export function buildProgram(ctx: CliContext): CliCommand {
     .example("Fetch an image and make its disk", "msb-ts image pull python:3.12")
     .example("See what is there", "msb-ts image ls")
     .example("Serve sandboxes on 127.0.0.1:5555", "msb-ts server start");
+  // What follows a command's name is the command's own, `--` included.
+  program.enablePositionalOptions();
+  for (const command of SANDBOX_COMMANDS) program.addCommand(command(ctx));
   program.addCommand(imageCommand(ctx));
   program.addCommand(serverCommand(ctx));
   program.addCommand(helpCommand(program));
