@@ -74,7 +74,16 @@ module.exports = {
     allow("settings\\.ts$", ["(paths|errors)\\.ts$", "util/"]),
     allow("oci/", ["oci/", "disk/", "native/", "util/", "(paths|config|settings|errors)\\.ts$"]),
     allow("sdk/", ["sdk/", "api/", "util/(async|run-notes)\\.ts$", "errors\\.ts$"]),
-    allow("cli/", ["cli/", "sdk/", "oci/", "util/", "(paths|config|settings|errors)\\.ts$"]),
+    allow("cli/", [
+      "cli/",
+      "sdk/",
+      "api/",
+      "oci/",
+      "util/",
+      "(sandbox/service|kernel/run-types)\\.ts$",
+      "(paths|config|settings|errors)\\.ts$",
+    ]),
+    allow("cli/own-server\\.ts$", ["server/(auth|process)"]),
     // The commands of the server start it and look after its process; nothing else of the CLI knows it.
     allow("cli/commands/server/", ["server/(start|auth|process)", "native/process-identity\\.ts$"]),
     allow("cli/main\\.ts$", ["sandbox/images-in-use\\.ts$"]),

@@ -24,6 +24,8 @@ export interface MsbPaths {
   readonly serverLog: (generation: number) => string;
   /** What the user set for good: registries, aliases. */
   readonly settingsFile: string;
+  /** What was typed at the prompt of `msb-ts code`, the last first. */
+  readonly codeHistory: (language: string) => string;
   /** The secret that API keys are signed with. */
   readonly serverKeyFile: string;
   /** One file for each API key that was taken back. */
@@ -101,6 +103,7 @@ export function msbPaths(
     serverLog: (generation) =>
       join(root, generation === 0 ? "server.log" : `server.log.${generation}`),
     settingsFile: join(root, "settings.json"),
+    codeHistory: (language) => join(root, `history-${language}`),
     serverKeyFile: join(root, "server.key"),
     revokedKeyRoot,
     revokedKey: (keyId) => join(revokedKeyRoot, keyId),

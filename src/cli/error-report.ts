@@ -1,7 +1,7 @@
 /** Errors and warnings for people or programs on stderr, and the exit code they stand for. */
 import { constants } from "node:os";
 import { inspect } from "node:util";
-import { ERROR_CODES, isMsbError, messageOf, MsbError } from "../errors.js";
+import { type ErrorCode, ERROR_CODES, isMsbError, messageOf, MsbError } from "../errors.js";
 import { printable } from "../util/printable.js";
 import { UsageError } from "./command.js";
 import type { CliContext } from "./context.js";
@@ -9,6 +9,12 @@ import { toJson } from "./output.js";
 
 /** No honest message is as long; the rest is in the details. */
 const MAX_MESSAGE = 16 * 1024;
+
+/** What servers do not say, as they do not know who asks. */
+const ADVICE: Partial<Record<ErrorCode, string>> = {
+  MSB_ERR_UNAUTHENTICATED:
+    "MSB_API_KEY=KEY with a key of that server, which its owner makes with msb-ts server keygen",
+};
 
 /** Why a command is to end: the name of the signal is in the details. */
 export function stopReason(signal: NodeJS.Signals): MsbError {
@@ -68,7 +74,8 @@ function asMsbError(error: unknown, signal: AbortSignal): MsbError {
 
 function textReport(error: MsbError, isDebug: boolean): string {
   const message = printable(error.message.slice(0, MAX_MESSAGE)).trimEnd();
-  const hint = error instanceof UsageError ? `Try: ${error.help}\n` : "";
+  const advice = error instanceof UsageError ? error.help : ADVICE[error.code];
+  const hint = advice === undefined ? "" : `Try: ${advice}\n`;
   const stack = isDebug ? `${printable(inspect(error))}\n` : "";
   const separator = message.includes("\n") ? "\n" : " ";
   return `msb-ts: ${message}${separator}(${error.code})\n${hint}${stack}`;

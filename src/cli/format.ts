@@ -17,6 +17,7 @@ const AGE_UNITS = [
   ["minute", 60 * SECOND_MS],
   ["second", SECOND_MS],
 ] as const;
+const SECOND = AGE_UNITS[6];
 const AGE = new Intl.RelativeTimeFormat("en", { numeric: "always" });
 
 /** What invisible characters there are that turn the direction of the text around them. */
@@ -42,6 +43,18 @@ export function age(timestamp: string | null, nowMs: number): string {
     if (units !== 0) return AGE.format(-units, unit);
   }
   return "just now";
+}
+
+/** `3 weeks` since `timestamp`; a dash for what is no date. `nowMs` as Date.now gives it. */
+export function elapsed(timestamp: string | null, nowMs: number): string {
+  const sinceMs = timestamp === null ? Number.NaN : nowMs - Date.parse(timestamp);
+  return Number.isNaN(sinceMs) ? "-" : span(sinceMs);
+}
+
+/** `3 weeks`: in the largest unit of which there is one. */
+export function span(durationMs: number): string {
+  const [unit, unitMs] = AGE_UNITS.find(([, ms]) => durationMs >= ms) ?? SECOND;
+  return count(Math.max(0, Math.trunc(durationMs / unitMs)), unit);
 }
 
 /** Twelve digits, or all of it with the algorithm. */

@@ -49,13 +49,24 @@ export function printTable(
   rows: readonly (readonly string[])[],
   indent = "",
 ): void {
+  for (const line of tableLines(head, rows)) printLine(ctx, `${indent}${line}`.trimEnd());
+}
+
+/** The lines of such a table, without spaces at their ends. */
+export function tableLines(
+  head: readonly string[] | null,
+  rows: readonly (readonly string[])[],
+): string[] {
   const table = new Table({
     ...(head === null ? {} : { head: [...head] }),
     chars: NO_BORDERS,
     style: { "padding-left": 0, "padding-right": COLUMN_GAP, head: [], border: [], compact: true },
   });
   table.push(...rows.map((row) => [...row]));
-  for (const line of table.toString().split("\n")) printLine(ctx, `${indent}${line}`.trimEnd());
+  return table
+    .toString()
+    .split("\n")
+    .map((line) => line.trimEnd());
 }
 
 /** Waits until what was written has left this process, or cannot. */

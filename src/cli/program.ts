@@ -6,8 +6,10 @@ import { helpCommand } from "./commands/help.js";
 import { runCommand } from "./commands/run/index.js";
 import { imageCommand } from "./commands/image/index.js";
 import { SERVER_VARIABLES } from "./commands/server/start-options.js";
+import { SANDBOX_COMMANDS } from "./commands/sandbox/index.js";
 import { serverCommand } from "./commands/server/index.js";
 import { setupCommand } from "./commands/setup.js";
+import { CLIENT_VARIABLES } from "./connect.js";
 import type { CliContext } from "./context.js";
 import { packageVersion } from "./version.js";
 
@@ -16,6 +18,7 @@ export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ["MSB_DEBUG=1", "print the stack of an error"],
   ["CI", "when set: plain lines instead of progress bars, no questions"],
   ["TERM=dumb", "plain lines instead of progress bars"],
+  ...CLIENT_VARIABLES,
   ...SERVER_VARIABLES,
 ];
 
@@ -29,6 +32,7 @@ export function buildProgram(ctx: CliContext): CliCommand {
   // What stands behind a command's name is the command's: its own words may have -V among them.
   program.enablePositionalOptions();
   program.addCommand(runCommand(ctx));
+  for (const command of SANDBOX_COMMANDS) program.addCommand(command(ctx));
   program.addCommand(imageCommand(ctx));
   program.addCommand(serverCommand(ctx));
   program.addCommand(doctorCommand(ctx));

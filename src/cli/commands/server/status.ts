@@ -1,4 +1,5 @@
 /** `msb-ts server status`. */
+import { messageOf } from "../../../errors.js";
 import type { MsbPaths } from "../../../paths.js";
 import type { FoundServer } from "../../../server/process/server-lock.js";
 import type { ServerProcess } from "../../../server/process/server-process.js";
@@ -7,12 +8,12 @@ import type { CliContext } from "../../context.js";
 import { QuietExit } from "../../exit.js";
 import { age, oneLine } from "../../format.js";
 import { printJson, printLine, printTable } from "../../output.js";
+import { ownKey } from "../../own-server.js";
 import { homePaths, type HomeOpts, pathOption, processView } from "./options.js";
 
 /** What service managers expect of a status that finds nothing. */
 const NOT_RUNNING = 3;
 const ASK_MS = 5_000;
-const KEY_LIFETIME_S = 60;
 
 export function statusCommand(ctx: CliContext): CliCommand {
   return new CliCommand("status")
@@ -86,24 +87,19 @@ function isUnknown(counts: Counts): counts is { readonly unknown: string } {
   return typeof counts["unknown"] === "string";
 }
 
-/** Asks the server, with a key for this one question. */
 async function countsOf(
   paths: MsbPaths,
   server: ServerProcess,
   signal: AbortSignal,
 ): Promise<Counts> {
   try {
-    const headers = server.isDev ? {} : { authorization: `Bearer ${await ownKey(paths, server)}` };
-    const answer = await fetch(`${server.url}/api/v1/info`, {
-      headers,
-      redirect: "error",
-      signal: AbortSignal.any([AbortSignal.timeout(ASK_MS), signal]),
-    });
-    if (!answer.ok) return { unknown: `the server answers ${answer.status}` };
-    return checkedCounts(await answer.json());
+    const { MsbClient } = await import("../../../sdk/client.js");
+    const apiKey = (await ownKey(paths, server)) ?? "";
+    const client = new MsbClient({ serverUrl: server.url ?? "", apiKey });
+    return checkedCounts(await client.info({ timeoutMs: ASK_MS, signal }));
   } catch (error) {
     signal.throwIfAborted();
-    return { unknown: `the server cannot be asked (${(error as Error).message})` };
+    return { unknown: `the server cannot be asked (${messageOf(error)})` };
   }
 }
 
@@ -112,12 +108,4 @@ function checkedCounts(info: unknown): Counts {
   if (typeof counts !== "object" || counts === null) return { unknown: "the server does not say" };
   const entries = Object.entries(counts).filter(([state]) => /^[a-z]{1,20}$/.test(state));
   return Object.fromEntries(entries.map(([state, count]) => [state, Number(count)]));
-}
-
-async function ownKey(paths: MsbPaths, server: ServerProcess): Promise<string> {
-  const { ServerKey } = await import("../../../server/auth/server-key.js");
-  const { issueApiKey } = await import("../../../server/auth/api-key.js");
-  const serverKey = await ServerKey.open(paths, { keyFile: server.keyFile ?? undefined });
-  const { key } = await issueApiKey(serverKey, { namespace: "*", lifetimeS: KEY_LIFETIME_S });
-  return key;
 }
