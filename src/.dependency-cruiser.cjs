@@ -24,8 +24,9 @@ module.exports = {
     {
       name: "only-util-process-spawns",
       severity: "error",
-      comment: "host processes start in util/process.ts; microVMs start in the addon",
-      from: { path: "^src/", pathNot: "^src/util/process\\.ts$" },
+      comment:
+        "host processes start in util/process.ts, before that is built in checkout/; microVMs start in the addon",
+      from: { path: "^src/", pathNot: "^src/(util/process\\.ts$|checkout/)" },
       to: { path: "^(node:)?child_process$" },
     },
     {
@@ -111,6 +112,8 @@ module.exports = {
       "(kernel/run-types|sandbox/service|hypervisor/driver)\\.ts$",
       "(paths|config|errors)\\.ts$",
     ]),
+    // Runs before anything is built, and what was built only by its path.
+    allow("checkout/", ["checkout/"]),
     allow("server/process/", ["native/(file-lock|process-identity)\\.ts$"]),
     // The composition root: the only place that names concrete drivers, kernels and stores.
     allow("server/start", ["."]),

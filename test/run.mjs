@@ -4,16 +4,21 @@
  * vm on libkrun beside each other. Ends with a table and one line `N passed, N failed`. A skipped test counts as
  * failed.
  */
-import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
-import { ensurePackages, HOST_KERNEL_PACKAGE } from "./libkrun-host/debian.mjs";
+import { Children } from "../src/checkout/children.mjs";
+import { ensurePackages, HOST_KERNEL_PACKAGE } from "../src/checkout/debian.mjs";
+import {
+  BUILD,
+  BUILD_NATIVE,
+  INSTALL,
+  isInstalled,
+  isNativeBuilt,
+  project,
+} from "../src/checkout/prepare.mjs";
 
-const project = resolve(dirname(fileURLToPath(import.meta.url)), "..");
-const KILL_GRACE_MS = 10_000;
 /** Of the message of a failed test, told again at the end. */
 const MAX_MESSAGE_LINES = 30;
 const PACKAGES = [
@@ -51,14 +56,7 @@ process.env.MSB_HOME ||= tempHome ?? cachedHome;
 /** Reports, and the temporary files of the tests: what one that is killed leaves behind goes with this run. */
 const scratch = fs.mkdtempSync(join(tmpdir(), "msb-test-"));
 const results = [];
-const running = new Set();
-let stoppedBy;
-for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-  process.on(name, () => {
-    stoppedBy ??= name;
-    for (const child of running) stop(child, name);
-  });
-}
+const children = new Children(project);
 
 let isPrepared = false;
 try {
@@ -111,28 +109,10 @@ function vmOnLibkrun() {
 
 /** Debian packages, npm packages, native build, TypeScript build. */
 async function prepare() {
-  if (process.platform === "linux") ensurePackages(PACKAGES);
-  if (!isInstalled()) await step("npm", ["ci", "--no-audit", "--no-fund"]);
-  const binaries = ["msb.node", "msb-vmm", ...(process.platform === "linux" ? ["msb-agent"] : [])];
-  const oldest = Math.min(...binaries.map((name) => modifiedAt(join("build/Release", name))));
-  if (oldest < newestIn("native", modifiedAt("binding.gyp"))) {
-    await step("npm", ["run", "--silent", "build:native"]);
-  }
-  await step("npm", ["run", "--silent", "build"]);
-}
-
-/** Does node_modules hold what the lock file names? Dates tell nothing after a fresh checkout. */
-function isInstalled() {
-  const read = (path) => JSON.parse(fs.readFileSync(join(project, path), "utf8")).packages;
-  try {
-    const installed = read("node_modules/.package-lock.json");
-    return Object.entries(read("package-lock.json")).every(
-      ([path, { version, optional }]) =>
-        path === "" || optional === true || installed[path]?.version === version,
-    );
-  } catch {
-    return false;
-  }
+  if (process.platform === "linux") await ensurePackages(PACKAGES);
+  if (!isInstalled()) await step(...INSTALL);
+  if (!isNativeBuilt()) await step(...BUILD_NATIVE);
+  await step(...BUILD);
 }
 
 function reporting(file) {
@@ -145,13 +125,13 @@ function reporting(file) {
 }
 
 async function step(command, args) {
-  const code = await run(command, args);
+  const code = await children.run(command, args);
   if (code !== 0) throw new Error(`this failed (${code}): ${command} ${args.join(" ")}`);
 }
 
 /** Runs one suite and counts; without a report it counts as one test. With a label its lines begin with it. */
 async function suite(name, command, args, { report, env = {}, label } = {}) {
-  if (stoppedBy !== undefined) throw new Error(`ended by ${stoppedBy}`);
+  children.signal.throwIfAborted();
   console.log(`\n== ${name}`);
   const begin = Date.now();
   const stray = `${report}.stray`;
@@ -213,53 +193,16 @@ function shorten(title, message) {
   return [`FAILED ${title}`, ...message.split("\n").slice(0, MAX_MESSAGE_LINES)].join("\n  ");
 }
 
-function run(command, args, { env = {}, label } = {}) {
-  return new Promise((done, reject) => {
-    const child = spawn(command, args, {
-      cwd: project,
-      stdio: label === undefined ? "inherit" : ["ignore", "pipe", "pipe"],
-      // A group of its own, so that a signal reaches all of it, and once.
-      detached: true,
-      env: { ...process.env, ...env },
-    });
-    running.add(child);
-    child.once("error", reject);
-    child.once("close", (code, signal) => {
-      running.delete(child);
-      done(code ?? signal);
-    });
-    if (label !== undefined) {
-      for (const output of [child.stdout, child.stderr]) {
-        createInterface({ input: output }).on("line", (line) => console.log(`${label} | ${line}`));
-      }
-    }
-    if (stoppedBy !== undefined) stop(child, stoppedBy);
+function run(command, args, { env, label }) {
+  if (label === undefined) return children.start(command, args, { env }).ended;
+  const { child, ended } = children.start(command, args, {
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
   });
-}
-
-function stop(child, signal) {
-  if (child.pid === undefined) return;
-  const send = (name) => {
-    try {
-      process.kill(-child.pid, name);
-    } catch {
-      // It has ended.
-    }
-  };
-  send(signal);
-  setTimeout(() => send("SIGKILL"), KILL_GRACE_MS).unref();
-}
-
-function modifiedAt(path) {
-  return fs.statSync(join(project, path), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-}
-
-function newestIn(folder, atLeast) {
-  let newest = atLeast;
-  for (const name of fs.readdirSync(join(project, folder), { recursive: true })) {
-    if (/\.(cc|h)$/.test(name)) newest = Math.max(newest, modifiedAt(join(folder, name)));
+  for (const output of [child.stdout, child.stderr]) {
+    createInterface({ input: output }).on("line", (line) => console.log(`${label} | ${line}`));
   }
-  return newest;
+  return ended;
 }
 
 function summarize() {
@@ -271,7 +214,7 @@ function summarize() {
     const counts = `${`${passed}`.padStart(5)} passed ${`${failed}`.padStart(4)} failed`;
     console.log(`${name.padEnd(20)} ${counts} ${seconds.toFixed(1).padStart(8)} s`);
   }
-  const failed = sum("failed") + (stoppedBy === undefined ? 0 : 1);
+  const failed = sum("failed") + (children.stoppedBy === undefined ? 0 : 1);
   console.log(`${sum("passed")} passed, ${failed} failed`);
   process.exitCode = failed === 0 ? 0 : 1;
 }

@@ -184,7 +184,7 @@ function agentError(path: string, why: string, cause?: unknown): MsbError {
   return new MsbError(
     "MSB_ERR_DISK_NOT_FOUND",
     `There is no boot disk without the guest agent, and ${path} is not one: ${why}. ` +
-      "Build it with `npm run build:native`.",
+      "Build it with `npm rebuild msb-ts` or, in a checkout, `npm run build:native`.",
     { cause, details: { path } },
   );
 }

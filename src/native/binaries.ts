@@ -1,35 +1,46 @@
-/** Where the executables are that were built with the addon. */
+/** Where the executables are that belong to the addon. */
 import { accessSync, constants } from "node:fs";
-import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
 import { messageOf, MsbError } from "../errors.js";
+import { HOW_TO_BUILD, nativeFolder } from "./binding.js";
+import { nativeFolders } from "./folders.js";
 
 /** Absolute path of msb-vmm, or what MSB_VMM_PATH says. Throws MSB_ERR_ADDON_MISSING. */
 export function vmmPath(): string {
-  return find("msb-vmm", "MSB_VMM_PATH", constants.X_OK);
+  // Beside the addon that was loaded: what one machine has built fits another altogether or not at all.
+  return find("msb-vmm", "MSB_VMM_PATH", constants.X_OK, () => [nativeFolder()]);
 }
 
 /** Absolute path of msb-agent, or what MSB_AGENT_PATH says. Throws MSB_ERR_ADDON_MISSING. */
 export function agentPath(): string {
-  // It runs in the guest, so it need not be executable here.
-  return find("msb-agent", "MSB_AGENT_PATH", constants.R_OK);
+  // It runs in the guest, so it need not be executable here, and Linux's serves other systems.
+  return find("msb-agent", "MSB_AGENT_PATH", constants.R_OK, () => nativeFolders("linux"));
 }
 
-function find(name: string, variable: string, mode: number): string {
+function find(
+  name: string,
+  variable: string,
+  mode: number,
+  folders: () => readonly string[],
+): string {
   const override = process.env[variable];
-  const path =
+  const paths =
     override === undefined || override === ""
-      ? fileURLToPath(new URL(`../../build/Release/${name}`, import.meta.url))
-      : resolve(override);
-  try {
-    accessSync(path, mode);
-  } catch (cause) {
-    throw new MsbError(
-      "MSB_ERR_ADDON_MISSING",
-      `${name} is not at ${path}: ${messageOf(cause)}. ` +
-        `Build it with \`npm run build:native\`, or set ${variable} to its path.`,
-      { cause, details: { path, variable } },
-    );
+      ? folders().map((folder) => join(folder, name))
+      : [resolve(override)];
+  const failures: unknown[] = [];
+  for (const path of paths) {
+    try {
+      accessSync(path, mode);
+      return path;
+    } catch (error) {
+      failures.push(error);
+    }
   }
-  return path;
+  throw new MsbError(
+    "MSB_ERR_ADDON_MISSING",
+    `There is no ${name}: ${failures.map(messageOf).join("; ")}. ` +
+      `${HOW_TO_BUILD}, or set ${variable} to its path.`,
+    { cause: failures[0], details: { paths, variable } },
+  );
 }

@@ -1,7 +1,9 @@
 /** The addon `msb.node`: loads it and types it. Nobody else loads native code. */
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { messageOf, MsbError } from "../errors.js";
+import { nativeFolders } from "./folders.js";
 
 export interface LibkrunFacts {
   readonly path: string;
@@ -144,38 +146,60 @@ const EXPORTS = [
   "tscKhz",
 ] as const;
 
-let loaded: NativeBinding | undefined;
+/** The end of an error's message; what follows it is up to the caller. */
+export const HOW_TO_BUILD =
+  "Build it with `npm rebuild msb-ts` or, in a checkout, `npm run build:native` " +
+  "(needs a C++20 compiler, make and python3)";
+
+interface LoadedBinding {
+  readonly binding: NativeBinding;
+  readonly folder: string;
+}
+
+let loaded: LoadedBinding | undefined;
 
 /** Throws MSB_ERR_ADDON_MISSING. */
 export function loadNative(): NativeBinding {
-  loaded ??= load(fileURLToPath(new URL("../../build/Release/msb.node", import.meta.url)));
-  return loaded;
+  loaded ??= loadFrom(nativeFolders());
+  return loaded.binding;
 }
 
-function load(path: string): NativeBinding {
+/** Where the addon came from. Throws MSB_ERR_ADDON_MISSING. */
+export function nativeFolder(): string {
+  loadNative();
+  return loaded!.folder;
+}
+
+/** The addon of the first of the folders that has one which loads. Throws MSB_ERR_ADDON_MISSING. */
+export function loadFrom(folders: readonly string[]): LoadedBinding {
+  const paths = folders.map((folder) => join(folder, "msb.node"));
+  const failures: string[] = [];
+  for (const [index, path] of paths.entries()) {
+    const found = tryLoad(path);
+    if (typeof found !== "string") return { binding: found, folder: folders[index]! };
+    failures.push(`${path}: ${found}`);
+  }
+  throw new MsbError(
+    "MSB_ERR_ADDON_MISSING",
+    `The native addon cannot be loaded. ${failures.join("; ")}. ${HOW_TO_BUILD}.`,
+    { details: { paths } },
+  );
+}
+
+/** The addon, or why it is none. */
+function tryLoad(path: string): NativeBinding | string {
+  if (!existsSync(path)) return "it is not there";
   let addon: unknown;
   try {
     addon = createRequire(import.meta.url)(path);
-  } catch (cause) {
-    throw new MsbError(
-      "MSB_ERR_ADDON_MISSING",
-      `The native addon ${path} cannot be loaded: ${firstLine(messageOf(cause))}. ` +
-        "Build it with `npm run build:native` (needs a C++20 compiler, make and python3).",
-      { cause, details: { path } },
-    );
+  } catch (error) {
+    return firstLine(messageOf(error));
   }
   const missing = EXPORTS.filter(
     (name) => typeof (addon as Record<string, unknown>)[name] !== "function",
   );
-  if (missing.length > 0) {
-    throw new MsbError(
-      "MSB_ERR_ADDON_MISSING",
-      `The native addon ${path} is of another version: it lacks ${missing.join(", ")}. ` +
-        "Build it again with `npm run build:native`.",
-      { details: { path, missing } },
-    );
-  }
-  return addon as NativeBinding;
+  if (missing.length === 0) return addon as NativeBinding;
+  return `it is of another version and lacks ${missing.join(", ")}`;
 }
 
 /** Node appends its require stack, which helps nobody here. */

@@ -14,8 +14,8 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { ensurePackages, HOST_KERNEL_PACKAGE } from "../../src/checkout/debian.mjs";
 import { busyboxImage } from "../helpers/test-image.mjs";
-import { ensurePackages, HOST_KERNEL_PACKAGE } from "./debian.mjs";
 import { ensureHostImage } from "./image.mjs";
 import { packJob } from "./job.mjs";
 import { runInHost } from "./machine.mjs";
@@ -120,7 +120,7 @@ function makeImageFixtures() {
 }
 
 async function runEmulated() {
-  ensurePackages([
+  await ensurePackages([
     "qemu-system-x86",
     "mmdebstrap",
     "busybox-static",

@@ -1,11 +1,12 @@
 /* oxlint-disable no-console -- what it says is for people */
-/** Debian packages that tests need: installed when we may, else named in one command. */
+/** Debian packages that a checkout needs: installed when we may, else named in one command. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 
 /** Package to a file that shows that it is installed (any of them). */
 const WITNESSES = {
   "qemu-system-x86": ["/usr/bin/qemu-system-x86_64"],
+  "qemu-system-arm": ["/usr/bin/qemu-system-aarch64"],
   e2fsprogs: ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"],
   "erofs-utils": ["/usr/bin/mkfs.erofs"],
   mmdebstrap: ["/usr/bin/mmdebstrap"],
@@ -40,25 +41,47 @@ export function missingPackages(names) {
   });
 }
 
-/** Installs what is missing as root or with a sudo that does not ask; throws with the command otherwise. */
-export function ensurePackages(names) {
+/** The one command that installs them, for people. */
+export function installCommand(names) {
+  return `sudo ${installArgs(names).join(" ")}`;
+}
+
+/**
+ * Installs what is missing as root or with a sudo that does not ask; throws with the command otherwise. `run` takes
+ * a command and its arguments and gives its exit code.
+ */
+export async function ensurePackages(names, run = runHere) {
   const missing = missingPackages(names);
   if (missing.length === 0) return;
-  const install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", ...missing];
   const prefix = privilege();
   if (prefix === undefined || !existsSync("/usr/bin/apt-get")) {
     throw new Error(
-      `these Debian packages are missing: ${missing.join(", ")}. Run: sudo ${install.join(" ")}`,
+      `these Debian packages are missing: ${missing.join(", ")}. Run: ${installCommand(missing)}`,
     );
   }
   console.log(`installing Debian packages: ${missing.join(" ")}`);
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const run = (command) =>
-    spawnSync(command[0], command.slice(1), { stdio: ["ignore", "ignore", "inherit"], env }).status;
-  if (run([...prefix, ...install]) === 0) return;
+  await installPackages(missing, prefix, run);
+}
+
+/** Throws when apt-get fails. `prefix` is what makes one root. */
+export async function installPackages(names, prefix, run) {
+  const asRoot = ([command, ...args]) => {
+    const [program, ...rest] = [...prefix, "env", "DEBIAN_FRONTEND=noninteractive", command];
+    return run(program, [...rest, ...args]);
+  };
+  const install = installArgs(names);
+  if ((await asRoot(install)) === 0) return;
   // The package lists may be missing or too old.
-  run([...prefix, "apt-get", "update", "-q"]);
-  if (run([...prefix, ...install]) !== 0) throw new Error(`this failed: ${install.join(" ")}`);
+  await asRoot(["apt-get", "update", "-q"]);
+  if ((await asRoot(install)) !== 0) throw new Error(`this failed: ${install.join(" ")}`);
+}
+
+function installArgs(names) {
+  return ["apt-get", "install", "-y", "-q", "--no-install-recommends", ...names];
+}
+
+function runHere(command, args) {
+  return spawnSync(command, args, { stdio: ["ignore", "ignore", "inherit"] }).status;
 }
 
 function privilege() {
