@@ -42,6 +42,7 @@ export function testKernelProgram(tests: LanguageTests): StartKernel {
   });
 
   describe(`${language} code`, () => {
+    // oxlint-disable-next-line vitest/expect-expect -- both have their expectations in helpers
     test.each(rows)("$name", async (row) => {
       await expectRow(pool, row);
       expect((await (await pool.kernel()).run("1")).lines).toEqual(["out 1"]);
@@ -51,12 +52,15 @@ export function testKernelProgram(tests: LanguageTests): StartKernel {
       expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
     });
 
-    test("after any sequence of it, 1 is printed", { timeout: 240_000 }, () =>
-      expectAnySequence(pool, tests),
-    );
+    // oxlint-disable-next-line vitest/expect-expect
+    test("after any sequence of it, 1 is printed", { timeout: 240_000 }, async () => {
+      await expectAnySequence(pool, tests);
+    });
   });
 
-  describe(`a kernel for ${language}`, () => testEveryKernel(start, tests));
+  describe(`a kernel for ${language}`, () => {
+    testEveryKernel(start, tests);
+  });
   return start;
 }
 

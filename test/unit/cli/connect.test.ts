@@ -61,9 +61,9 @@ describe("the server of MSB_HOME", () => {
     const { env, path, announce } = await homeWithServer({ isDev: true });
     await announce();
     expect(await cli(PS, { env })).toMatchObject({ exitCode: 0, stdout: "mine\n" });
-    await expect(import("node:fs/promises").then(({ stat }) => stat(join(path, "server.key")))).rejects.toThrow(
-      "ENOENT",
-    );
+    await expect(
+      import("node:fs/promises").then(({ stat }) => stat(join(path, "server.key"))),
+    ).rejects.toThrow("ENOENT");
   });
 
   it("gets the key in MSB_API_KEY when there is one, also a wrong one", async () => {

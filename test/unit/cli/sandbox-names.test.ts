@@ -15,7 +15,7 @@ describe("the name of a sandbox", () => {
       expect(() => parseSandboxName(text)).toThrow(
         expect.objectContaining({
           code: "MSB_ERR_INVALID_ARGUMENT",
-          message: expect.stringMatching(/^A sandbox cannot be called "[^\u001b]*": [a-z]/),
+          message: expect.stringMatching(/^A sandbox cannot be called "[^\p{Cc}]*": [a-z]/u),
         }),
       );
     },

@@ -43,7 +43,8 @@ describe("an amount of memory", () => {
 describe("a number of CPUs", () => {
   it("is a whole one", () => {
     expect(wholeNumber("12")).toBe(12);
-    for (const text of ["0", "1.5", "-1", "x", ""]) expect(() => wholeNumber(text)).toThrow();
+    for (const text of ["0", "1.5", "-1", "x", ""])
+      expect(() => wholeNumber(text)).toThrow(/whole/);
   });
 });
 

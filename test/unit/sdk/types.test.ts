@@ -1,13 +1,11 @@
 /** What users' programs rely on when they are compiled; tsc checks this file. */
 import { describe, expectTypeOf, it } from "vitest";
+import type { AbortError, BaseSandbox, MsbError } from "../../../src/index.js";
 import {
-  AbortError,
-  BaseSandbox,
   type CommandEvent,
   type CommandExecution,
   type Execution,
   isMsbError,
-  MsbError,
   NodeSandbox,
   PythonSandbox,
   type RichResult,

@@ -127,9 +127,9 @@ describe("the prompt of code", () => {
       },
     });
     await when(">>> ", `bad${ENTER}`);
-    await expect.poll(() => stderr.text()).toBe(
-      "msb-ts: It does not run. (MSB_ERR_INVALID_STATE)\n",
-    );
+    await expect
+      .poll(() => stderr.text())
+      .toBe("msb-ts: It does not run. (MSB_ERR_INVALID_STATE)\n");
     await when(">>> ", `good${ENTER}`);
     await when("well\n", `.exit${ENTER}`);
     expect(await running).toBe(0);

@@ -209,7 +209,10 @@ describe("code", () => {
   it("tells what is wrong with its words and its file", async () => {
     const { run } = await labWith([END]);
     const both = await run(["code", "lab", "file.py", "-c", "1"]);
-    expect([both.exitCode, both.stderr]).toEqual([2, expect.stringContaining("do not go together")]);
+    expect([both.exitCode, both.stderr]).toEqual([
+      2,
+      expect.stringContaining("do not go together"),
+    ]);
     const missing = await run(["code", "lab", "/no/such.py"]);
     expect([missing.exitCode, missing.stderr]).toEqual([
       66,

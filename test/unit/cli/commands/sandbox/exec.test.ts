@@ -48,16 +48,15 @@ describe("exec", () => {
   });
 
   it.each([
-    [{ exitCode: 3 }, 3, ""],
-    [{ reason: "killed", signal: 15 }, 143, ""],
-    [{ reason: "timeout", signal: 9 }, 124, "--timeout"],
-    [{ reason: "outOfMemory", signal: 9 }, 137, "--memory"],
+    [{ exitCode: 3 }, 3, /^$/],
+    [{ reason: "killed", signal: 15 }, 143, /^$/],
+    [{ reason: "timeout", signal: 9 }, 124, /--timeout/],
+    [{ reason: "outOfMemory", signal: 9 }, 137, /--memory/],
   ] as const)("that ends with %j has the exit code %i", async (facts, exitCode, note) => {
     const { run } = await labWith([out("x"), ended(facts)]);
     const result = await run(["exec", "lab", "x"]);
     expect([result.exitCode, result.stdout]).toEqual([exitCode, "x"]);
-    if (note === "") expect(result.stderr).toBe("");
-    else expect(result.stderr).toContain(note);
+    expect(result.stderr).toMatch(note);
   });
 
   it("is one document with --json", async () => {
@@ -92,7 +91,9 @@ describe("exec", () => {
     const { exitCode, stderr } = await run(["exec", "-i", "lab", "cat"], {
       stdin: "x".repeat(most + 1),
     });
-    expect(stderr).toMatch(/more than the \d+ bytes .*--max-body-mib.*\(MSB_ERR_REQUEST_TOO_LARGE\)/);
+    expect(stderr).toMatch(
+      /more than the \d+ bytes .*--max-body-mib.*\(MSB_ERR_REQUEST_TOO_LARGE\)/,
+    );
     expect(exitCode).toBe(125);
     expect(argsOf("streamCommand")).toHaveLength(1);
   });
@@ -120,7 +121,13 @@ describe("exec", () => {
 
   it("exits with 125 when there is no server", async () => {
     const { run } = await sandboxCli();
-    const { exitCode, stderr } = await run(["exec", "--server-url", "http://127.0.0.1:1", "a", "b"]);
+    const { exitCode, stderr } = await run([
+      "exec",
+      "--server-url",
+      "http://127.0.0.1:1",
+      "a",
+      "b",
+    ]);
     expect(stderr).toContain("(MSB_ERR_SERVER_UNREACHABLE)");
     expect(exitCode).toBe(125);
   });

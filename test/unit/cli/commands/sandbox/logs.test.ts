@@ -21,11 +21,13 @@ async function labWith(...entries: LogEntry[]) {
 
 describe("logs", () => {
   it("shows events as lines and the console as it is, without what a terminal obeys", async () => {
-    const { run } = await labWith(event(1, "It ended\u0007"), said("Linux\r\nno line end\u001b[2J"));
+    const { run } = await labWith(
+      event(1, "It ended\u0007"),
+      said("Linux\r\nno line end\u001b[2J"),
+    );
     expect(await run(["logs", "lab"])).toMatchObject({
       exitCode: 0,
-      stdout:
-        "2026-01-01T00:00:00.000Z  failed      It ended\ufffd\nLinux\nno line end\ufffd[2J\n",
+      stdout: "2026-01-01T00:00:00.000Z  failed      It ended\ufffd\nLinux\nno line end\ufffd[2J\n",
       stderr: "",
     });
   });
@@ -35,10 +37,12 @@ describe("logs", () => {
     expect((await run(["logs", "lab", "--source", "console"])).stdout).toBe("two\n");
     expect((await run(["logs", "lab", "--source", "events"])).stdout).toMatch(/one\n$/);
     const { stdout } = await run(["logs", "lab", "--json"]);
-    expect(stdout.trimEnd().split("\n").map((line) => JSON.parse(line))).toEqual([
-      event(1, "one"),
-      said("two\n"),
-    ]);
+    expect(
+      stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    ).toEqual([event(1, "one"), said("two\n")]);
     expect((await run(["logs", "lab", "--source", "other"])).exitCode).toBe(2);
   });
 
@@ -57,7 +61,10 @@ describe("logs", () => {
 
   it("of nobody is an error", async () => {
     const { run } = await sandboxCli();
-    for (const words of [["logs", "x"], ["logs", "-f", "x"]]) {
+    for (const words of [
+      ["logs", "x"],
+      ["logs", "-f", "x"],
+    ]) {
       const { exitCode, stderr } = await run(words);
       expect(stderr).toContain("(MSB_ERR_SANDBOX_NOT_FOUND)");
       expect(exitCode).toBe(66);
