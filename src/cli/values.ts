@@ -36,8 +36,9 @@ export function wholeNumber(text: string): number {
 /** Collects `NAME=value`; a NAME alone takes its value from `env`, and is left out when it has none. */
 export function envCollector(env: Env): (text: string, earlier?: readonly string[]) => string[] {
   return (text, earlier = []) => {
-    if (/^[^=\0]+=[^\0]*$/s.test(text)) return [...earlier, text];
-    if (!/^[^=\0]+$/.test(text)) throw new InvalidArgumentError("Use NAME=value, or NAME alone.");
+    if (/^[^=]+=/.test(text)) return [...earlier, text];
+    if (text === "" || text.includes("="))
+      throw new InvalidArgumentError("Use NAME=value, or NAME alone.");
     const value = env[text];
     return value === undefined ? [...earlier] : [...earlier, `${text}=${value}`];
   };
