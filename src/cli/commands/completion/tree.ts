@@ -1,6 +1,5 @@
 /** What shells are told of the commands: the same definitions as their help, as plain data. */
-import type { Option } from "commander";
-import { type Command } from "commander";
+import type { Command, Option } from "commander";
 
 export interface CompletionNode {
   /** The words that lead to it, without the program's own; empty for the program. */
