@@ -1,4 +1,4 @@
-/** The TypeScript in docs/sdk.md as programs. */
+/** The TypeScript and JavaScript in docs/sdk.md as programs. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -15,6 +15,8 @@ const sandbox = await PythonSandbox.connect(${JSON.stringify(FRAGMENT_SANDBOX)})
 export interface DocsBlock {
   /** The heading above it, and its line in the page. */
   readonly title: string;
+  /** `js` is CommonJS. */
+  readonly language: "ts" | "js";
   readonly source: string;
   /**
    * What it prints, in this order, among other lines: the comments that end lines which have `console.log(` in them.
@@ -22,10 +24,11 @@ export interface DocsBlock {
   readonly printed: readonly string[];
 }
 
-/** Every block marked `ts`. One that begins with an import is a program, others are fragments. */
+/** Every block marked `ts` or `js`. One that begins with an import is a program, others in TypeScript are fragments. */
 export function docsBlocks(page = readFileSync(SDK_DOCS, "utf8")): DocsBlock[] {
-  return [...page.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => {
-    const code = match[1]!;
+  return [...page.matchAll(/^```(ts|js)\n(.*?)^```$/gms)].map((match) => {
+    const language = match[1] as DocsBlock["language"];
+    const code = match[2]!;
     const before = page.slice(0, match.index);
     const heading =
       before
@@ -34,7 +37,8 @@ export function docsBlocks(page = readFileSync(SDK_DOCS, "utf8")): DocsBlock[] {
         ?.replace(/^#+ /, "") ?? "";
     return {
       title: `${heading}, line ${before.split("\n").length}`,
-      source: /^import /.test(code) ? code : PRELUDE + code,
+      language,
+      source: language === "js" || code.startsWith("import ") ? code : PRELUDE + code,
       printed: [...code.matchAll(/console\.log\(.*; \/\/ (.*)$/gm)].map(([, text]) => text!),
     };
   });

@@ -10,7 +10,12 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PythonSandbox, Sandbox } from "../../src/index.js";
-import { docsBlocks, FRAGMENT_SANDBOX, missingLine } from "../helpers/docs-blocks.js";
+import {
+  type DocsBlock,
+  docsBlocks,
+  FRAGMENT_SANDBOX,
+  missingLine,
+} from "../helpers/docs-blocks.js";
 import { runProgram } from "../helpers/run-program.js";
 import { TestServer } from "../helpers/server-process.js";
 import { testDrivers } from "../helpers/vm-fixture.js";
@@ -36,10 +41,10 @@ describe.each(testDrivers.filter((name) => name === "qemu"))("docs/sdk.md under 
     await rm(folder, { recursive: true, force: true });
   });
 
-  it.each(docsBlocks())("$title", async ({ source, printed }) => {
-    const { exitCode, stdout, stderr } = await runBlock(source);
+  it.each(docsBlocks())("$title", async (block) => {
+    const { exitCode, stdout, stderr } = await runBlock(block);
     expect({ exitCode, stderr }, server.logTail()).toEqual({ exitCode: 0, stderr: "" });
-    const missing = missingLine(stdout.split("\n"), printed);
+    const missing = missingLine(stdout.split("\n"), block.printed);
     expect(missing, `is not printed where it should be, but this is:\n${stdout}`).toBeUndefined();
   });
 
@@ -52,14 +57,16 @@ describe.each(testDrivers.filter((name) => name === "qemu"))("docs/sdk.md under 
     expect(running).toEqual([FRAGMENT_SANDBOX]);
   });
 
-  async function runBlock(source: string) {
-    const { outputText } = ts.transpileModule(source, {
-      compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
-    });
-    const path = join(folder, "block.mjs");
-    await writeFile(path, outputText);
+  async function runBlock({ language, source }: DocsBlock) {
+    const path = join(folder, language === "js" ? "block.cjs" : "block.mjs");
+    await writeFile(path, language === "js" ? source : javaScript(source));
     return runProgram([process.execPath, path], {
       env: { MSB_SERVER_URL: server.url, MSB_API_KEY: "" },
     });
   }
 });
+
+function javaScript(source: string): string {
+  const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext };
+  return ts.transpileModule(source, { compilerOptions }).outputText;
+}

@@ -93,7 +93,7 @@ const namedWords = new Set(
 
 describe("docs/sdk.md", () => {
   it("has programs that compile", () => {
-    const blocks = docsBlocks(page);
+    const blocks = docsBlocks(page).filter(({ language }) => language === "ts");
     expect(blocks.length).toBeGreaterThan(20);
     const files = blocks.map(
       ({ source }, index) => [join(project, `docs/block-${index}.mts`), source] as const,
@@ -135,7 +135,10 @@ describe("a block", () => {
 
   it("is a program, or a fragment of one", () => {
     const [own] = docsBlocks('# B\n```ts\nimport "msb-ts";\n```\n');
-    expect(own).toEqual({ title: "B, line 2", source: 'import "msb-ts";\n', printed: [] });
+    const source = 'import "msb-ts";\n';
+    expect(own).toEqual({ title: "B, line 2", language: "ts", source, printed: [] });
+    const [old] = docsBlocks('```js\nrequire("msb-ts");\n```\n');
+    expect(old).toMatchObject({ language: "js", source: 'require("msb-ts");\n' });
     expect(docsBlocks(fragment)[0]!.source).toContain("PythonSandbox.connect(");
   });
 
