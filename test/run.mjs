@@ -1,8 +1,7 @@
 /* oxlint-disable no-console -- what it says is for people */
 /**
- * `npm test`: brings what is missing, builds, and runs every suite: lint, unit and integration, then vm on QEMU and
- * vm on libkrun beside each other. Ends with a table and one line `N passed, N failed`. A skipped test counts as
- * failed.
+ * `npm test`: brings what is missing, builds, and runs every suite: lint, unit and integration, vm on QEMU,
+ * vm on libkrun. Ends with a table and one line `N passed, N failed`. A skipped test counts as failed.
  */
 import * as fs from "node:fs";
 import { tmpdir } from "node:os";
@@ -71,8 +70,8 @@ try {
     [...VITEST, "--project", "unit", "--project", "integration", ...reporting(unit)],
     { report: unit },
   );
-  // Each is one VM at a time, and an emulated KVM host is one thread: together they keep two cores busy.
-  await Promise.all([vmOnQemu(), vmOnLibkrun()]);
+  await vmOnQemu();
+  await vmOnLibkrun();
 } catch (error) {
   console.error(`\ntest/run.mjs: ${error.message}`);
   if (!isPrepared) results.push({ name: "preparation", passed: 0, failed: 1, seconds: 0 });
