@@ -43,7 +43,7 @@ describe.each(testDrivers.filter((name) => name === "qemu"))("docs/sdk.md under 
 
   it.each(docsBlocks())("$title", async (block) => {
     const { exitCode, stdout, stderr } = await runBlock(block);
-    expect({ exitCode, stderr }, server.logTail()).toEqual({ exitCode: 0, stderr: "" });
+    expect({ exitCode, stderr }, `${server.logTail()}`).toEqual({ exitCode: 0, stderr: "" });
     const missing = missingLine(stdout.split("\n"), block.printed);
     expect(missing, `is not printed where it should be, but this is:\n${stdout}`).toBeUndefined();
   });
