@@ -137,11 +137,11 @@ test("its command runs without being built", () => {
 });
 
 test("is imported and required, and its native code is the prebuilt one", () => {
-  const names = "Object.keys(m).filter((name) => ['setup', 'openHypervisor'].includes(name))";
+  const names = "Object.keys(m).filter((name) => ['PythonSandbox', 'isMsbError'].includes(name))";
   const say = (load: string): string =>
     run(process.execPath, ["-e", `${load}.then((m) => console.log(...${names}.sort()))`], user);
-  expect(say('import("msb-ts")').trim()).toBe("openHypervisor setup");
-  expect(say('Promise.resolve(require("msb-ts"))').trim()).toBe("openHypervisor setup");
+  expect(say('import("msb-ts")').trim()).toBe("PythonSandbox isMsbError");
+  expect(say('Promise.resolve(require("msb-ts"))').trim()).toBe("PythonSandbox isMsbError");
   const program = `
     import { agentPath, vmmPath } from "${installed}/dist/native/binaries.js";
     console.log(JSON.stringify([vmmPath(), agentPath()]));`;
