@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import type { InputStream } from "../../../src/cli/context.js";
@@ -10,11 +11,15 @@ describe("keys to leave with", () => {
       setRawMode: (isRaw: boolean) => modes.push(isRaw),
     });
     const keys = new LeaveKeys(stdin);
-    (stdin as PassThrough).write("x");
-    await new Promise((resolve) => stdin.once("data", resolve));
+    // What flows may be there before a write returns.
+    const type = async (text: string): Promise<void> => {
+      const seen = once(stdin, "data");
+      (stdin as PassThrough).write(text);
+      await seen;
+    };
+    await type("x");
     expect(keys.left.aborted).toBe(false);
-    (stdin as PassThrough).write(typed);
-    await new Promise((resolve) => stdin.once("data", resolve));
+    await type(typed);
     expect(keys.left.aborted).toBe(true);
     keys[Symbol.dispose]();
     expect(modes).toEqual([true, false]);

@@ -16,6 +16,8 @@ const ENTER = "\r";
 const CTRL_C = "\u0003";
 const CTRL_D = "\u0004";
 const UP = "\u001b[A";
+/** What the terminal is told before a prompt: the first column, and the rest of the screen is empty. */
+const FRESH = "\u001b[1G\u001b[0J";
 
 interface SessionOpts {
   readonly words?: readonly string[];
@@ -103,7 +105,7 @@ describe("the prompt of code", () => {
     await when(">>> ", `slow${ENTER}`);
     await when("begun slow", `ahead${ENTER}half${CTRL_C}`);
     await when("^C\n", "");
-    await when("\n>>> ", `next${ENTER}`);
+    await when(`\n${FRESH}>>> `, `next${ENTER}`);
     await when("begun next", "");
     expect(codes()).toEqual(["slow", "next"]);
     expect(argsOf("interruptCode")).toEqual([[{ namespace: "default", name: "lab" }, "python"]]);
@@ -113,7 +115,7 @@ describe("the prompt of code", () => {
     const { when, codes, argsOf } = await session();
     await when(">>> ", `if x:${ENTER}`);
     await when("... ", `  half${CTRL_C}`);
-    await when("^C\n>>> ", `1${ENTER}`);
+    await when(`^C\n${FRESH}>>> `, `1${ENTER}`);
     await expect.poll(codes).toEqual(["1"]);
     expect(argsOf("interruptCode")).toEqual([]);
   });

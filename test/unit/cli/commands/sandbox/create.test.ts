@@ -3,13 +3,18 @@ import { MsbError } from "../../../../../src/errors.js";
 import type { StartOpts } from "../../../../../src/sandbox/service.js";
 import { sandboxCli } from "../../../../helpers/sandbox-cli.js";
 
+/** The command asks for progress. */
+const STREAMED = { onProgress: expect.any(Function) };
+
 describe("create", () => {
   it("prints the name that the server made up", async () => {
     const { run, argsOf } = await sandboxCli();
     const { exitCode, stdout, stderr } = await run(["create", "python"]);
     expect(stdout).toMatch(/^sandbox-[0-9a-f]{8}\n$/);
     expect([exitCode, stderr]).toEqual([0, ""]);
-    expect(argsOf("create")).toMatchObject([[{ namespace: "default" }, { image: "python" }]]);
+    expect(argsOf("create")).toMatchObject([
+      [{ namespace: "default" }, { image: "python" }, STREAMED],
+    ]);
   });
 
   it("hands every option on", async () => {
@@ -34,6 +39,7 @@ describe("create", () => {
           idleTimeoutMs: 600_000,
           maxLifetimeMs: 3_600_000,
         },
+        STREAMED,
       ],
     ]);
   });
@@ -57,9 +63,11 @@ describe("create", () => {
 
   it("shows what the image does, in lines when nobody watches", async () => {
     const { run, sandboxes } = await sandboxCli();
-    sandboxes.before.create = ((_key: unknown, _spec: unknown, { onProgress }: StartOpts) => {
+    sandboxes.before.create = (async (_key: unknown, _spec: unknown, { onProgress }: StartOpts) => {
       const layer = { id: "1", label: "layer 1\u001b[2J", totalBytes: 30e6 };
       onProgress?.({ ...layer, state: "running", doneBytes: 0 });
+      // Of what comes at once the newest is told.
+      await new Promise((resolve) => setImmediate(resolve));
       onProgress?.({ ...layer, state: "done", doneBytes: 30e6 });
     }) as never;
     const { stdout, stderr } = await run(["create", "python", "--name", "lab"]);

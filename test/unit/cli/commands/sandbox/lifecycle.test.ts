@@ -21,8 +21,8 @@ describe("start", () => {
       stderr: "",
     });
     expect(argsOf("start")).toMatchObject([
-      [{ namespace: "default", name: "old" }, null],
-      [{ namespace: "team", name: "two" }, null],
+      [{ namespace: "default", name: "old" }, null, { onProgress: expect.any(Function) }],
+      [{ namespace: "team", name: "two" }, null, { onProgress: expect.any(Function) }],
     ]);
   });
 
