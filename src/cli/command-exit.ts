@@ -16,8 +16,12 @@ const SIGKILL = 9;
 const ENOENT = 2;
 
 export function exitCodeOf(end: CommandEnd): number {
-  if (end.reason === "timeout") return TIMED_OUT;
-  return end.exitCode ?? SIGNAL_BASE + (end.signal ?? SIGKILL);
+  return end.reason === "timeout" ? TIMED_OUT : statusCode(end);
+}
+
+/** The command's own, or what stands for the signal that ended it. */
+export function statusCode({ exitCode, signal }: Pick<CommandEnd, "exitCode" | "signal">): number {
+  return exitCode ?? SIGNAL_BASE + (signal ?? SIGKILL);
 }
 
 /** What the command cannot have said itself about its end; null when nothing is to be said. */
@@ -29,6 +33,7 @@ export function endNote(end: CommandEnd): string | null {
 
 export function failureExitCode(error: unknown): number {
   if (!isMsbError(error)) return OUR_FAILURE;
+  if (error.code === "MSB_ERR_EXEC_TIMEOUT") return TIMED_OUT;
   if (ERROR_CODES[error.code].exitCode === WRONG_WORDS) return WRONG_WORDS;
   const { operation, errno } = error.details;
   if (error.code !== "MSB_ERR_EXEC_FAILED" || operation !== "execve") return OUR_FAILURE;

@@ -7,7 +7,7 @@ import { QuietExit } from "../../exit.js";
 import { PassThroughCommand } from "../../pass-through.js";
 import { duration, envCollector, mebibytes, wholeNumber } from "../../values.js";
 import { quietOption } from "../image/options.js";
-import { runFailure } from "./exit-code.js";
+import { runFailure } from "./failure.js";
 import type { RunOpts } from "./options.js";
 import { runToEnd } from "./run-to-end.js";
 

@@ -9,7 +9,7 @@ import { printJson } from "../../output.js";
 import { withProgress } from "../../progress/with-progress.js";
 import { given } from "../image/options.js";
 import { attach, collected, type OutputSinks, terminalSize } from "./attach.js";
-import { exitCodeOf } from "./exit-code.js";
+import { statusCode } from "../../command-exit.js";
 import type { RunOpts } from "./options.js";
 import { untilStopped } from "./stopping.js";
 
@@ -52,7 +52,7 @@ export async function runToEnd(
   if (exit.oomKilled) {
     ctx.stderr.write("msb-ts: The microVM was out of memory: give it more with --memory.\n");
   }
-  return exitCodeOf(exit);
+  return statusCode(exit);
 }
 
 function requestOf(
