@@ -42,7 +42,7 @@ module.exports = {
       severity: "error",
       comment: "schemas are the server's to check",
       from: { path: "^src/sdk/" },
-      to: { path: "^src/api/", dependencyTypesNot: ["type-only"] },
+      to: { path: "^src/(api/|kernel/run-types)", dependencyTypesNot: ["type-only"] },
     },
   ],
   allowedSeverity: "error",
@@ -75,7 +75,13 @@ module.exports = {
     ]),
     allow("settings\\.ts$", ["(paths|errors)\\.ts$", "util/"]),
     allow("oci/", ["oci/", "disk/", "native/", "util/", "(paths|config|settings|errors)\\.ts$"]),
-    allow("sdk/", ["sdk/", "api/", "util/(async|run-notes)\\.ts$", "errors\\.ts$"]),
+    allow("sdk/", [
+      "sdk/",
+      "api/",
+      "kernel/run-types\\.ts$",
+      "util/(async|run-notes)\\.ts$",
+      "errors\\.ts$",
+    ]),
     allow("cli/", [
       "cli/",
       "sdk/",

@@ -30,7 +30,11 @@ export interface RunError {
   readonly traceback: readonly string[];
 }
 
-/** `timeout`: it ran too long. `interrupted`: by request. `exited`: it ended its interpreter. `died`: something else did. */
+/**
+ * `completed`: it came to its end. `exception`: it threw, or exited with a status other than 0. `timeout`: it ran
+ * longer than its time. `interrupted`: by request. `exited`, `died`: its interpreter ended, by itself or by something
+ * else, such as a lack of memory.
+ */
 export type RunEndReason =
   "completed" | "exception" | "timeout" | "interrupted" | "exited" | "died";
 

@@ -1,41 +1,9 @@
 /** What `run` gives: what code wrote, what it gave, and how it ended. */
+import type { RichResult, RunEndReason, RunError } from "../kernel/run-types.js";
 import type { Language } from "./session.js";
 
-/** A value, or what `display()` was given, in all the forms it offers. */
-export interface RichResult {
-  /** The value of a top-level expression, and not of `display()`. */
-  readonly isValue: boolean;
-  /** As the interactive interpreter would echo it. */
-  readonly text?: string;
-  readonly html?: string;
-  readonly markdown?: string;
-  readonly svg?: string;
-  /** Base64. */
-  readonly png?: string;
-  /** Base64. */
-  readonly jpeg?: string;
-  readonly latex?: string;
-  readonly json?: unknown;
-  /** Forms that were left out because they are too large, each with its size in bytes. */
-  readonly omitted?: Readonly<Record<string, number>>;
-}
-
-/** What ended code early. */
-export interface CodeException {
-  /** Such as `ZeroDivisionError`. */
-  readonly name: string;
-  readonly value: string;
-  /** Lines, with frames of the user's code only. */
-  readonly traceback: readonly string[];
-}
-
-/**
- * `completed`: it came to its end. `exception`: it threw, or exited with a status other than 0. `timeout`: it ran
- * longer than its time. `interrupted`: by request. `exited`, `died`: its interpreter ended, by itself or by something
- * else, such as a lack of memory.
- */
-export type RunEndReason =
-  "completed" | "exception" | "timeout" | "interrupted" | "exited" | "died";
+export type { RichResult, RunEndReason };
+export type CodeException = RunError;
 
 export interface ExecutionFacts {
   readonly language: Language;

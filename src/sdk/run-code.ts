@@ -1,7 +1,8 @@
 /** Code of a sandbox: run to its end, or event by event. */
 import { endNotes, valueEcho } from "../util/run-notes.js";
 import type { RunRecordView } from "./client.js";
-import { type CodeException, Execution, type RichResult, type RunEndReason } from "./execution.js";
+import { type CodeException, Execution, type RichResult } from "./execution.js";
+import type { RunEvent } from "../kernel/run-types.js";
 import { given, timeoutMs } from "./options.js";
 import type { Language, Session } from "./session.js";
 
@@ -27,18 +28,7 @@ export interface RunOpts extends RunStreamOpts {
   readonly onError?: ((exception: CodeException) => void) | undefined;
 }
 
-/** In the order in which they happened; `end` comes last, once. */
-export type RunEvent =
-  | { readonly type: "stdout" | "stderr"; readonly text: string }
-  | { readonly type: "result"; readonly result: RichResult }
-  | { readonly type: "error"; readonly error: CodeException }
-  | {
-      readonly type: "end";
-      readonly status: "success" | "error";
-      readonly reason: RunEndReason;
-      readonly durationMs: number;
-      readonly stateLost: boolean;
-    };
+export type { RunEvent };
 
 export interface CodeToRun {
   readonly language: Language;
