@@ -47,7 +47,8 @@ export function isNativeBuilt() {
 
 /** Is every file of `dist` newer than its source? */
 export function isBuilt() {
-  const sources = filesIn("src").filter((path) => path.endsWith(".ts"));
+  // Declarations alone become no file.
+  const sources = filesIn("src").filter((path) => /(?<!\.d)\.ts$/.test(path));
   const options = modifiedAt("src/tsconfig.json");
   return [...sources, ...filesIn("src/kernel/programs")].every((path) => {
     const built = path.replace(/^src/, "dist").replace(/\.ts$/, ".js");
