@@ -77,17 +77,21 @@ describe("the agent channel", () => {
 });
 
 describe("the console channel", () => {
-  // 100 000 bytes of numbered lines.
-  const script = "seq -w 0 19999 | sed s/^.// >&4; printf end >&3; read x <&3";
-  const all = Array.from(
+  // 100 000 bytes of numbered lines, and a last one.
+  const script = "seq -w 0 19999 | sed s/^.// >&4; echo last >&4; printf end >&3; read x <&3";
+  const lines = Array.from(
     { length: 20_000 },
     (_, i) => `${String(i).padStart(5, "0").slice(1)}\n`,
-  ).join("");
+  );
+  const all = `${lines.join("")}last\n`;
 
   test("replays the last 64 KiB to each new host and then follows", async () => {
     const vm = new TestVm(shellConfig(`${script}; printf more >&4; read x <&3`));
     const agent = await vm.connect("agent");
-    await until(() => agent.text === "end");
+    // The console is a pipe of its own, and may be behind.
+    const first = await vm.connect("console");
+    await until(() => agent.text === "end" && first.text.endsWith("last\n"));
+    first.socket.destroy();
     for (let i = 0; i < 2; i++) {
       const host = await vm.connect("console");
       await until(() => host.bytes.length >= 65_536);
