@@ -11,32 +11,6 @@ import { type Line, out, SMALL, WireSandbox } from "../helpers/wire.js";
 
 /** The wire knows whole seconds. */
 const MIN_TIMEOUT_S = 2;
-/**
- * Rows for the emulated KVM host, where each takes long: every one that made older engines wait forever ("hung" in its
- * name), and of what else there is one of a kind. Rows whose interpreter is of no use afterwards are few.
- */
-const ESSENTIAL: Readonly<Record<string, readonly string[]>> = {
-  python: [
-    "an expression echoes its value",
-    "names persist",
-    "blank lines in a body",
-    "an exception",
-    "a syntax error, and nothing runs",
-    "bytes that are not UTF-8",
-    "top-level await",
-    "its descriptor was closed",
-    "a loop",
-    "os._exit",
-  ],
-  node: [
-    "an expression echoes its value",
-    "declarations persist",
-    "console.log and console.error in order",
-    "a throw is on stderr",
-    "top-level await echoes",
-    "a loop",
-  ],
-};
 const STATE_LOST = "err Error: A new interpreter was started; all its state was lost";
 /** Lines of a row that failed. */
 const MAX_SHOWN = 40;
@@ -61,7 +35,7 @@ describe.each(testDrivers)("under %s", (driver) => {
     });
     afterAll(() => box?.stop());
 
-    it.each(rowsFor(driver, language, rows))("$name", async (row) => {
+    it.each(rows)("$name", async (row) => {
       const { seen, wanted, isNew } = await tryRow(box, language, row);
       expect(seen).toEqual(wanted);
       if (row.isLast && !isNew) await box.restartContext(language);
@@ -69,20 +43,9 @@ describe.each(testDrivers)("under %s", (driver) => {
 
     it("has no more rows of one name than one", () => {
       expect(new Set(rows.map(({ name }) => name)).size).toBe(rows.length);
-      const names = rows.map(({ name }) => name);
-      expect(names).toEqual(expect.arrayContaining([...ESSENTIAL[language]!]));
     });
   });
 });
-
-function rowsFor(
-  driver: string,
-  language: string,
-  rows: readonly KernelRow[],
-): readonly KernelRow[] {
-  if (driver === "qemu") return rows;
-  return rows.filter(({ name }) => name.endsWith("(hung)") || ESSENTIAL[language]!.includes(name));
-}
 
 interface RowFacts {
   readonly status: string;
