@@ -31,6 +31,7 @@
         "native/addon/process_watch.cc",
         "native/addon/micro_vm.cc",
         "native/addon/disk_clone.cc",
+        "native/addon/memory_file.cc",
         "native/addon/background_thread.cc",
         "native/addon/file_lock.cc",
         "native/addon/file_lock_js.cc"

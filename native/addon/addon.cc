@@ -9,6 +9,7 @@
 #include "addon/disk_clone.h"
 #include "addon/file_lock_js.h"
 #include "addon/host_probe.h"
+#include "addon/memory_file.h"
 #include "addon/micro_vm.h"
 #include "addon/napi_error.h"
 #include "addon/promise_worker.h"
@@ -144,6 +145,31 @@ Napi::Value CloneSparseExport(const Napi::CallbackInfo& info) {
       });
 }
 
+Napi::Value CreateMemoryFileExport(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const double size = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : -1;
+  constexpr double kMaxSafeInteger = 9007199254740991;
+  if (!(size >= 0 && size <= kMaxSafeInteger)) {
+    ThrowArgument(env, "createMemoryFile: the size must be a number of bytes");
+    return env.Undefined();
+  }
+  StatusOr<UniqueFd> file = CreateMemoryFile(static_cast<uint64_t>(size));
+  if (file.ok()) return Napi::Number::New(env, file.value().Release());
+  ToError(env, file.status()).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+Napi::Value SealMemoryFileExport(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsNumber()) {
+    ThrowArgument(env, "sealMemoryFile: the file must be a file descriptor");
+    return env.Undefined();
+  }
+  const Status sealed = SealMemoryFile(info[0].As<Napi::Number>().Int32Value());
+  if (!sealed.ok()) ToError(env, sealed).ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
 Napi::Value TscKhzExport(const Napi::CallbackInfo& info) {
   return ToNumber(info.Env(), MeasureTscKhz());
 }
@@ -155,6 +181,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("watchMicroVm", Napi::Function::New(env, WatchMicroVm, "watchMicroVm"));
   exports.Set("processStartTime", Napi::Function::New(env, StartTimeOfProcess, "processStartTime"));
   exports.Set("cloneSparse", Napi::Function::New(env, CloneSparseExport, "cloneSparse"));
+  exports.Set("createMemoryFile",
+              Napi::Function::New(env, CreateMemoryFileExport, "createMemoryFile"));
+  exports.Set("sealMemoryFile", Napi::Function::New(env, SealMemoryFileExport, "sealMemoryFile"));
   exports.Set("tryLockFile", Napi::Function::New(env, TryLockFile, "tryLockFile"));
   exports.Set("waitForFileLock", Napi::Function::New(env, WaitForFileLock, "waitForFileLock"));
   exports.Set("tscKhz", Napi::Function::New(env, TscKhzExport, "tscKhz"));

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "addon/napi_error.h"
 #include "addon/process_monitor.h"
@@ -162,6 +163,21 @@ bool GetString(const Napi::Object& object, const char* key, std::string* value) 
   return true;
 }
 
+// Descriptors of open files; none when the member is missing.
+bool ParseFiles(const Napi::Object& object, std::vector<int>* files) {
+  const Napi::Value member = object.Get("files");
+  if (member.IsUndefined()) return true;
+  if (!member.IsArray()) return false;
+  const Napi::Array array = member.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value entry = array.Get(i);
+    const double number = entry.IsNumber() ? entry.As<Napi::Number>().DoubleValue() : -1;
+    if (!(number >= 0 && number <= INT_MAX && number == static_cast<int>(number))) return false;
+    files->push_back(static_cast<int>(number));
+  }
+  return true;
+}
+
 // False with a pending exception when the argument is not what binding.ts promises.
 bool ParseRequest(const Napi::Value& argument, VmmRequest* request) {
   const Napi::Env env = argument.Env();
@@ -197,6 +213,9 @@ bool ParseRequest(const Napi::Value& argument, VmmRequest* request) {
              false;
     }
     request->channels.push_back(std::move(channel));
+  }
+  if (!ParseFiles(object, &request->files)) {
+    return ThrowArgument(env, "bootMicroVm: files must be an array of file descriptors"), false;
   }
   return !env.IsExceptionPending();
 }

@@ -114,6 +114,9 @@ Status CheckRequest(const VmmRequest& request) {
   for (size_t i = 0; is_same && i < names.size(); ++i)
     is_same = names[i] == request.channels[i].name;
   if (!is_same) return Status::Invalid("channels", "are not those of the config");
+  if (config.value().file_count != request.files.size()) {
+    return Status::Invalid("files", "are not as many as the config says");
+  }
   return Status();
 }
 
@@ -212,6 +215,7 @@ StatusOr<VmmProcess> SpawnVmm(const VmmRequest& request) {
   ++next;
   for (const UniqueFd& listener : listeners.fds())
     MSB_RETURN_IF_ERROR(plan.Place(listener.get(), next++));
+  for (const int file : request.files) MSB_RETURN_IF_ERROR(plan.Place(file, next++));
   MSB_RETURN_IF_ERROR(plan.Run(request.vmm_path, &process.pid));
 #if defined(__linux__) && defined(SYS_pidfd_open)
   process.pidfd.Reset(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));

@@ -22,6 +22,8 @@ struct VmmRequest {
   std::string config;
   // Must have the names of the config's channels, in its order.
   std::vector<ChannelSocket> channels;
+  // Open files that the VM process inherits, in the order of its config; they stay the caller's.
+  std::vector<int> files;
   bool detached = false;
   // Where the supervisor also keeps its report, for those who come later; empty for nowhere.
   std::string report_path;

@@ -30,6 +30,8 @@ struct Agent::Handler {
 const Agent::Handler Agent::kHandlers[] = {
     {"core.setup", Handler::Needs::kNothing,
      [](Agent* agent, const Request& request) { return agent->SetUp(request); }},
+    {"core.resume", Handler::Needs::kSetUp,
+     [](Agent* agent, const Request& request) { return agent->Resume(request); }},
     {"core.ping", Handler::Needs::kNothing,
      [](Agent* agent, const Request& request) { return agent->Ping(request); }},
     {"core.time", Handler::Needs::kNothing,
@@ -168,6 +170,15 @@ std::optional<Reply> Agent::SetUp(const Request& request) {
   // since it takes time.
   loop_.Defer([] { mlockall(MCL_CURRENT); });
   return Reply::Ok({{"timings", timings_.ToJson()}});
+}
+
+std::optional<Reply> Agent::Resume(const Request& request) {
+  StatusOr<ResumeRequest> resume = ParseResume(*request.body);
+  if (!resume.ok()) return Reply::Invalid(resume.status());
+  const Status taken = TakeIdentity(resume.value().identity);
+  if (!taken.ok()) return Reply::System(taken);
+  connection_.ReplaceNonce(std::move(resume.value().nonce));
+  return Reply::Ok();
 }
 
 std::optional<Reply> Agent::Ping(const Request& request) {

@@ -41,6 +41,7 @@ class Agent final : public Connection::Delegate {
   Status TakeStreamNumber(uint32_t stream);
 
   std::optional<Reply> SetUp(const Request& request);
+  std::optional<Reply> Resume(const Request& request);
   std::optional<Reply> Ping(const Request& request);
   std::optional<Reply> SetTime(const Request& request);
   std::optional<Reply> Metrics(const Request& request);

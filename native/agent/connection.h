@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <utility>
 
 #include "agent/event_loop.h"
 #include "agent/messages.h"
@@ -45,6 +46,9 @@ class Connection {
   // Both are dropped while no host has said hello.
   void SendMessage(uint32_t stream, const Json& message);
   void SendCredit(uint32_t stream, uint64_t consumed, uint64_t limit);
+
+  // From the next connection on no other is accepted.
+  void ReplaceNonce(std::string nonce) { nonce_ = std::move(nonce); }
 
   // Counts connections, so that a reply is not sent to a host that did not ask.
   uint64_t epoch() const { return epoch_; }

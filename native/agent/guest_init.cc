@@ -138,6 +138,8 @@ Status AddEntropy(const std::string& entropy) {
   pool->buf_size = static_cast<int>(entropy.size());
   std::memcpy(buffer + offsetof(rand_pool_info, buf), entropy.data(), entropy.size());
   if (ioctl(random.get(), RNDADDENTROPY, pool) != 0) return Status::Errno("ioctl", "RNDADDENTROPY");
+  // Else what is known of the generator's state would be true for up to a minute more.
+  if (ioctl(random.get(), RNDRESEEDCRNG) != 0) return Status::Errno("ioctl", "RNDRESEEDCRNG");
   return {};
 }
 
@@ -178,8 +180,7 @@ Status MountEarly() {
 
 StatusOr<UniqueFd> SetUpGuest(const SetupRequest& request, Timings* timings) {
   // Before the disks, so that what is written to them has the right time.
-  MSB_RETURN_IF_ERROR(SetClock(request.clock_ms));
-  MSB_RETURN_IF_ERROR(AddEntropy(request.entropy));
+  MSB_RETURN_IF_ERROR(TakeIdentity(request.identity));
   timings->Mark("clock");
   MSB_RETURN_IF_ERROR(MountImage(request));
   timings->Mark("image");
@@ -194,12 +195,18 @@ StatusOr<UniqueFd> SetUpGuest(const SetupRequest& request, Timings* timings) {
   LinkDevices();
   timings->Mark("mounts");
   MSB_RETURN_IF_ERROR(BringUpLoopback());
-  if (sethostname(request.hostname.data(), request.hostname.size()) != 0) {
-    return Status::Errno("sethostname", request.hostname);
-  }
   WriteHostsIfAbsent();
   timings->Mark("network");
   return upper;
+}
+
+Status TakeIdentity(const Identity& identity) {
+  MSB_RETURN_IF_ERROR(SetClock(identity.clock_ms));
+  MSB_RETURN_IF_ERROR(AddEntropy(identity.entropy));
+  if (sethostname(identity.hostname.data(), identity.hostname.size()) != 0) {
+    return Status::Errno("sethostname", identity.hostname);
+  }
+  return {};
 }
 
 Status SetClock(int64_t clock_ms) {

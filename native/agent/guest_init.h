@@ -30,6 +30,9 @@ Status MountEarly();
 // directory on the upper filesystem. After a failure the guest is of no use.
 StatusOr<UniqueFd> SetUpGuest(const SetupRequest& request, Timings* timings);
 
+// Hostname and clock, and random numbers that nobody else gets from now on.
+Status TakeIdentity(const Identity& identity);
+
 Status SetClock(int64_t clock_ms);
 
 }  // namespace msb::agent

@@ -66,6 +66,38 @@ Status ParseLimits(const Json& body, std::vector<ResourceLimit>* limits) {
   return {};
 }
 
+StatusOr<Identity> ParseIdentity(const Json& body) {
+  Identity identity;
+  StatusOr<std::string> hostname = body.GetString("hostname");
+  if (!hostname.ok()) return hostname.status();
+  identity.hostname = std::move(hostname.value());
+  if (identity.hostname.empty() || identity.hostname.size() > HOST_NAME_MAX ||
+      HasNul(identity.hostname) ||
+      identity.hostname.find_first_of(" \t\n") != std::string::npos) {
+    return Status::Invalid("hostname", "hostname must be 1 to 64 bytes without space");
+  }
+  StatusOr<int64_t> clock_ms = body.GetInt("clockMs", 0, kMaxSafeInteger);
+  if (!clock_ms.ok()) return clock_ms.status();
+  identity.clock_ms = clock_ms.value();
+  StatusOr<std::string> entropy = body.GetString("entropy");
+  if (!entropy.ok()) return entropy.status();
+  if (!DecodeBase64(entropy.value(), &identity.entropy) ||
+      identity.entropy.size() > kMaxEntropyBytes) {
+    return Status::Invalid("entropy", "entropy must be base64 of at most 512 bytes");
+  }
+  return identity;
+}
+
+StatusOr<std::string> ParseHex16(const Json& body, const char* key) {
+  StatusOr<std::string> digits = body.GetString(key);
+  if (!digits.ok()) return digits.status();
+  std::string bytes;
+  if (digits.value().size() != 32 || !DecodeHex(digits.value(), &bytes)) {
+    return Status::Invalid(key, std::string(key) + " must be 32 hex digits");
+  }
+  return bytes;
+}
+
 }  // namespace
 
 Reply Reply::Ok(Json::Object fields) {
@@ -112,16 +144,12 @@ StatusOr<HelloRequest> ParseHello(const Json& body) {
   StatusOr<int64_t> generation = body.GetInt("generation", 0, INT_MAX);
   if (!generation.ok()) return generation.status();
   hello.generation = generation.value();
-  StatusOr<std::string> session = body.GetString("session");
+  StatusOr<std::string> session = ParseHex16(body, "session");
   if (!session.ok()) return session.status();
-  if (session.value().size() != 32 || !DecodeHex(session.value(), &hello.session)) {
-    return Status::Invalid("session", "session must be 32 hex digits");
-  }
-  StatusOr<std::string> nonce = body.GetString("nonce");
+  hello.session = std::move(session.value());
+  StatusOr<std::string> nonce = ParseHex16(body, "nonce");
   if (!nonce.ok()) return nonce.status();
-  if (nonce.value().size() != 32 || !DecodeHex(nonce.value(), &hello.nonce)) {
-    return Status::Invalid("nonce", "nonce must be 32 hex digits");
-  }
+  hello.nonce = std::move(nonce.value());
   return hello;
 }
 
@@ -136,22 +164,21 @@ StatusOr<SetupRequest> ParseSetup(const Json& body) {
     if (!path.ok()) return path.status();
     setup.upper = std::move(path.value());
   }
-  StatusOr<std::string> hostname = body.GetString("hostname");
-  if (!hostname.ok()) return hostname.status();
-  setup.hostname = std::move(hostname.value());
-  if (setup.hostname.empty() || setup.hostname.size() > HOST_NAME_MAX || HasNul(setup.hostname) ||
-      setup.hostname.find_first_of(" \t\n") != std::string::npos) {
-    return Status::Invalid("hostname", "hostname must be 1 to 64 bytes without space");
-  }
-  StatusOr<int64_t> clock_ms = body.GetInt("clockMs", 0, kMaxSafeInteger);
-  if (!clock_ms.ok()) return clock_ms.status();
-  setup.clock_ms = clock_ms.value();
-  StatusOr<std::string> entropy = body.GetString("entropy");
-  if (!entropy.ok()) return entropy.status();
-  if (!DecodeBase64(entropy.value(), &setup.entropy) || setup.entropy.size() > kMaxEntropyBytes) {
-    return Status::Invalid("entropy", "entropy must be base64 of at most 512 bytes");
-  }
+  StatusOr<Identity> identity = ParseIdentity(body);
+  if (!identity.ok()) return identity.status();
+  setup.identity = std::move(identity.value());
   return setup;
+}
+
+StatusOr<ResumeRequest> ParseResume(const Json& body) {
+  ResumeRequest resume;
+  StatusOr<std::string> nonce = ParseHex16(body, "nonce");
+  if (!nonce.ok()) return nonce.status();
+  resume.nonce = std::move(nonce.value());
+  StatusOr<Identity> identity = ParseIdentity(body);
+  if (!identity.ok()) return identity.status();
+  resume.identity = std::move(identity.value());
+  return resume;
 }
 
 StatusOr<PtySize> ParsePtySize(const Json& body) {

@@ -15,7 +15,7 @@
 // Wire types of src/agent/PROTOCOL.md and their checks. Twin of src/agent/messages.ts.
 namespace msb::agent {
 
-inline constexpr int kGeneration = 2;
+inline constexpr int kGeneration = 3;
 inline constexpr char kAgentVersion[] = "0.1.0";
 // Bytes a sender may be ahead of its receiver on one stream and direction.
 inline constexpr uint64_t kWindowBytes = 262'144;
@@ -62,14 +62,25 @@ struct HelloRequest {
 };
 StatusOr<HelloRequest> ParseHello(const Json& body);
 
-struct SetupRequest {
-  std::string image;
-  std::optional<std::string> upper;
+// What no two guests share.
+struct Identity {
   std::string hostname;
   int64_t clock_ms = 0;
   std::string entropy;  // decoded
 };
+
+struct SetupRequest {
+  std::string image;
+  std::optional<std::string> upper;
+  Identity identity;
+};
 StatusOr<SetupRequest> ParseSetup(const Json& body);
+
+struct ResumeRequest {
+  std::string nonce;  // 16 bytes
+  Identity identity;
+};
+StatusOr<ResumeRequest> ParseResume(const Json& body);
 
 struct PtySize {
   uint16_t cols = 0;

@@ -142,7 +142,7 @@ Status ParseQemu(const Json& json, VmConfig* config) {
   for (const std::string& argument : config->qemu_args) {
     MSB_RETURN_IF_ERROR(CheckText("qemuArgs", argument, kMaxConfigBytes));
   }
-  return Status();
+  return Assign(json.GetInt("fileCount", 0, kMaxFiles, 0), &config->file_count);
 }
 
 }  // namespace
@@ -163,7 +163,7 @@ StatusOr<VmConfig> ParseVmConfig(std::string_view text) {
   } else {
     MSB_RETURN_IF_ERROR(CheckFields(json, "",
                                     {"driver", "detached", "leaseMs", "vcpuCount", "memoryMiB",
-                                     "channels", "disks", "qemuPath", "qemuArgs"}));
+                                     "channels", "disks", "qemuPath", "qemuArgs", "fileCount"}));
   }
   MSB_RETURN_IF_ERROR(Assign(json.GetBool("detached", false), &config.detached));
   MSB_RETURN_IF_ERROR(Assign(json.GetInt("leaseMs", 0, kMaxLeaseMs, 0), &config.lease_ms));

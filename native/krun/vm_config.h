@@ -13,6 +13,7 @@ namespace msb::krun {
 
 inline constexpr size_t kMaxConfigBytes = 256 * 1024;
 inline constexpr size_t kMaxChannels = 16;
+inline constexpr size_t kMaxFiles = 4;
 inline constexpr std::string_view kAgentChannel = "agent";
 inline constexpr std::string_view kConsoleChannel = "console";
 
@@ -44,6 +45,8 @@ struct VmConfig {
 
   std::string qemu_path;
   std::vector<std::string> qemu_args;
+  // Open files that QEMU inherits.
+  size_t file_count = 0;
 };
 
 // An error's operation() is the field's name: "memoryMiB", "disks[1].path".

@@ -23,9 +23,11 @@ namespace {
 
 constexpr rlim_t kMaxOpenFiles = 1024;
 
-std::vector<int> ExpectedFds(size_t channels) {
+// Channels and files stand behind each other.
+std::vector<int> ExpectedFds(size_t channels_and_files) {
   std::vector<int> fds = {0, 1, 2, kConfigFd, kReportFd, kLifelineFd, kReportFileFd};
-  for (size_t i = 0; i < channels; ++i) fds.push_back(kFirstChannelFd + static_cast<int>(i));
+  for (size_t i = 0; i < channels_and_files; ++i)
+    fds.push_back(kFirstChannelFd + static_cast<int>(i));
   return fds;
 }
 
@@ -60,7 +62,7 @@ void ResetSignals() {
 }
 
 Status Sanitize() {
-  CloseAllExcept(ExpectedFds(krun::kMaxChannels));
+  CloseAllExcept(ExpectedFds(krun::kMaxChannels + krun::kMaxFiles));
   MSB_RETURN_IF_ERROR(OpenStandardStreams());
 #ifdef __linux__
   clearenv();
@@ -85,7 +87,7 @@ Status Sanitize() {
 }
 
 void CloseUnusedFds(const krun::VmConfig& config) {
-  std::vector<int> keep = ExpectedFds(config.channels.size());
+  std::vector<int> keep = ExpectedFds(config.channels.size() + config.file_count);
   std::erase(keep, kConfigFd);
   if (config.detached) std::erase(keep, kLifelineFd);
   CloseAllExcept(std::move(keep));

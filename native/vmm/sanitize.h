@@ -20,8 +20,8 @@ inline constexpr int kFirstChannelFd = 7;
 // dispositions, session, the right to gain privileges, core dumps. Runs before the config is read.
 Status Sanitize();
 
-// Closes what the config shows to be superfluous: the config's own descriptor, channels that are
-// not in it.
+// Closes what the config shows to be superfluous: the config's own descriptor, channels and files
+// that are not in it.
 void CloseUnusedFds(const krun::VmConfig& config);
 
 // No file of this process and its children grows over `bytes`.

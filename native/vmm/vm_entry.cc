@@ -127,12 +127,15 @@ Status EnterLibkrun(const krun::VmConfig& config, const VmEntry& entry) {
   return context.value().Enter();
 }
 
-// Puts the channels at 3, 4, …; everything else is closed, the message pipe by a successful execve.
+// Puts the channels at 3, 4, … and the files behind them; everything else is closed, the message pipe
+// by a successful execve.
 Status PlaceQemuFds(const VmEntry& entry, int* messages) {
+  std::vector<int> inherited = entry.channels;
+  inherited.insert(inherited.end(), entry.files.begin(), entry.files.end());
   std::vector<int> parked;
-  for (const int fd : entry.channels) {
+  for (const int fd : inherited) {
     parked.push_back(fcntl(fd, F_DUPFD_CLOEXEC, kParkingFd));
-    if (parked.back() < 0) return Status::Errno("fcntl", "cannot move a channel");
+    if (parked.back() < 0) return Status::Errno("fcntl", "cannot move a channel or file");
   }
   const int moved = fcntl(entry.messages, F_DUPFD_CLOEXEC, kParkingFd);
   if (moved < 0) return Status::Errno("fcntl", "cannot move the message pipe");
@@ -140,7 +143,7 @@ Status PlaceQemuFds(const VmEntry& entry, int* messages) {
   std::vector<int> keep = {0, 1, 2, *messages};
   for (size_t i = 0; i < parked.size(); ++i) {
     const int fd = kFirstQemuFd + static_cast<int>(i);
-    if (dup2(parked[i], fd) < 0) return Status::Errno("dup2", "cannot place a channel");
+    if (dup2(parked[i], fd) < 0) return Status::Errno("dup2", "cannot place a channel or file");
     keep.push_back(fd);
   }
   CloseAllExcept(std::move(keep));

@@ -20,6 +20,8 @@ struct VmEntry {
   int messages = -1;
   int output = -1;
   std::vector<int> channels;
+  // What QEMU inherits besides.
+  std::vector<int> files;
 };
 
 inline constexpr size_t kMaxMessageBytes = 8 * 1024;

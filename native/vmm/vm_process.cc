@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/fd_util.h"
+#include "vmm/sanitize.h"
 #include "vmm/vm_entry.h"
 
 namespace msb::vmm {
@@ -50,6 +51,12 @@ StatusOr<VmProcess> StartVmProcess(const krun::VmConfig& config) {
     process.channels.push_back(std::move(ours));
     vm_ends.push_back(std::move(theirs));
   }
+  // Only the new process keeps them.
+  std::vector<UniqueFd> files;
+  const int first_file = kFirstChannelFd + static_cast<int>(config.channels.size());
+  for (size_t i = 0; i < config.file_count; ++i) {
+    files.emplace_back(first_file + static_cast<int>(i));
+  }
   UniqueFd messages_in, output_in;
   MSB_RETURN_IF_ERROR(MakePipe(&process.messages, &messages_in));
   MSB_RETURN_IF_ERROR(MakePipe(&process.output, &output_in));
@@ -66,6 +73,7 @@ StatusOr<VmProcess> StartVmProcess(const krun::VmConfig& config) {
   entry.messages = messages_in.get();
   entry.output = output_in.get();
   for (const UniqueFd& end : vm_ends) entry.channels.push_back(end.get());
+  for (const UniqueFd& file : files) entry.files.push_back(file.get());
   // Not exit(): buffers and handlers are the supervisor's.
   _exit(EnterVm(config, entry));
 }

@@ -31,6 +31,7 @@ export interface AgentConnectOpts {
  */
 export type ExecOpts = Omit<HostRequests["exec.start"], "argv"> & { readonly signal?: AbortSignal };
 export type GuestSetup = HostRequests["core.setup"];
+export type GuestResume = HostRequests["core.resume"];
 
 export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
   readonly files: GuestFiles;
@@ -45,7 +46,7 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
 
   private constructor(
     private readonly socketPath: string,
-    private readonly nonce: string,
+    private nonce: string,
     private readonly generation: number,
   ) {
     this.files = new GuestFiles(this);
@@ -101,6 +102,12 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
   /** Makes the guest ready: root filesystem, devices, hostname, clock, entropy. Once a boot. */
   async setup(setup: GuestSetup, opts: { signal?: AbortSignal } = {}): Promise<SetupTiming[]> {
     return readSetupTimings(await this.requireConnection().request("core.setup", setup, opts));
+  }
+
+  /** Makes a guest that goes on from a saved state one of its own. From now on connections need the new nonce. */
+  async resume(resume: GuestResume, opts: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.requireConnection().request("core.resume", resume, opts);
+    this.nonce = resume.nonce;
   }
 
   /** A round trip through the agent. */

@@ -2,7 +2,7 @@
 import { printable } from "../util/printable.js";
 import { protocolError } from "./frame.js";
 
-export const PROTOCOL_GENERATION = 2;
+export const PROTOCOL_GENERATION = 3;
 /** Bytes a sender may be ahead of its receiver on one stream and direction. */
 export const STREAM_WINDOW_BYTES = 262_144;
 export const MAX_PENDING_REQUESTS = 256;
@@ -29,6 +29,7 @@ export interface HostRequests {
     clockMs: number;
     entropy: string;
   };
+  "core.resume": { nonce: string; hostname: string; clockMs: number; entropy: string };
   "core.ping": { data: string };
   "core.time": { clockMs: number };
   "core.metrics": Record<never, never>;

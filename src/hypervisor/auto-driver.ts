@@ -1,7 +1,7 @@
 /** `--hypervisor auto`: libkrun where it really works, else QEMU, with the reason kept. */
 import { MsbError } from "../errors.js";
 import { settlesWithin, throwIfAborted } from "../util/async.js";
-import type { DriverName, DriverProbe, HypervisorDriver, MicroVm, VmConfig } from "./driver.js";
+import type { DriverName, DriverProbe, HypervisorDriver, MicroVm, VmConfig, VmSaving } from "./driver.js";
 import { readVerdict, type Verdict, writeVerdict } from "./verdict-cache.js";
 
 /** A kernel that has not written a byte by then will not: stock kernels spin on KVMs that are no KVM. */
@@ -59,6 +59,10 @@ export class AutoDriver implements HypervisorDriver {
     const attempt = earlier.then(() => this.#confirm(config, opts));
     this.#confirming = attempt.catch(() => {});
     return attempt;
+  }
+
+  async saving(): Promise<VmSaving | null> {
+    return this.#driver(await this.choose()).saving();
   }
 
   async #look(): Promise<AutoChoice> {

@@ -72,6 +72,33 @@ export interface MicroVm extends AsyncDisposable {
   release(): void;
 }
 
+/** A VM that can be kept as it is. */
+export interface SavableVm extends MicroVm {
+  /** Ends the VM and keeps what it was. Throws MSB_ERR_SNAPSHOT_FAILED; it is ended then, too. */
+  save(opts?: { readonly signal?: AbortSignal }): Promise<SavedVm>;
+}
+
+/** A VM that stands still: open files without names, which end with this process, or when it is disposed of. */
+export interface SavedVm extends Disposable {
+  /** What its copies cannot differ in. */
+  readonly config: Pick<VmConfig, "vcpuCount" | "memoryMiB" | "bootDisk" | "imageDisk">;
+  /** What of the host's memory it takes. */
+  readonly memoryBytes: number;
+  /** Writes its private disk, as it was then, to a new file. Throws MSB_ERR_NO_SPACE. */
+  copyUpperDisk(path: string): Promise<void>;
+}
+
+/** Keeping VMs, and going on from them, any number of times. */
+export interface VmSaving {
+  /** As the driver's `boot`. The config's disk is one that is saved, too, and its lifetime is the owner's. */
+  boot(config: VmConfig, opts?: { signal?: AbortSignal }): Promise<SavableVm>;
+  /**
+   * Starts a VM that goes on where `saved` stood; its private disk is a copy of that. Throws as the driver's `boot`,
+   * and MSB_ERR_INVALID_ARGUMENT for a config that differs.
+   */
+  resume(saved: SavedVm, config: VmConfig, opts?: { signal?: AbortSignal }): Promise<MicroVm>;
+}
+
 /** What is found of a VM that another process started: the VM, or how it ended, null where nobody knows. */
 export type AdoptedVm = MicroVm | { readonly ended: VmExit | null };
 
@@ -99,4 +126,6 @@ export interface HypervisorDriver {
    * MSB_ERR_BOOT_FAILED and what `probe` would say.
    */
   boot(config: VmConfig, opts?: { signal?: AbortSignal }): Promise<MicroVm>;
+  /** Null where VMs cannot be saved. */
+  saving(): Promise<VmSaving | null>;
 }

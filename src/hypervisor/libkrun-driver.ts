@@ -41,6 +41,11 @@ export class LibkrunDriver implements HypervisorDriver {
     return judgeHost(await native.probeHost({ libkrunPath: libkrun.path }));
   }
 
+  /** libkrun has no snapshots. */
+  async saving(): Promise<null> {
+    return null;
+  }
+
   async boot(config: VmConfig, opts: { signal?: AbortSignal } = {}): Promise<MicroVm> {
     const { libkrun, native, paths, vmmPath, kernelPath, kernelFormat } = this.#opts;
     if ("missing" in libkrun) throw libkrun.missing;

@@ -4,9 +4,9 @@ import type { NativeBinding } from "../native/binding.js";
 import type { QemuAccelerator } from "../config.js";
 import type { MsbPaths } from "../paths.js";
 import { checkVmConfig } from "./check-config.js";
-import type { DriverProbe, HypervisorDriver, MicroVm, VmConfig } from "./driver.js";
-import { kernelCommandLine } from "./kernel-command-line.js";
-import { vmDisks } from "./vm-disks.js";
+import type { DriverProbe, HypervisorDriver, MicroVm, VmConfig, VmSaving } from "./driver.js";
+import { qemuArgs, type QemuPurpose } from "./qemu-args.js";
+import { QemuSaving, type StartQemuOpts } from "./qemu-saving.js";
 import { VmProcess } from "./vm-process.js";
 
 /** More vCPUs than this only slow an emulated guest down. */
@@ -49,46 +49,32 @@ export class QemuDriver implements HypervisorDriver {
   }
 
   async boot(config: VmConfig, opts: { signal?: AbortSignal } = {}): Promise<MicroVm> {
-    const { native, paths, vmmPath } = this.#opts;
+    return this.#start(config, "boot", opts);
+  }
+
+  /** For emulated VMs, whose boots take long. */
+  async saving(): Promise<VmSaving | null> {
+    const { accelerator, native } = this.#opts;
+    if (accelerator !== "tcg" || process.platform !== "linux") return null;
+    return new QemuSaving(native, (config, purpose, opts) => this.#start(config, purpose, opts));
+  }
+
+  async #start(
+    config: VmConfig,
+    purpose: QemuPurpose,
+    opts: StartQemuOpts,
+  ): Promise<VmProcess> {
+    const { native, paths, vmmPath, accelerator, kernelPath, tscKhz } = this.#opts;
     await checkVmConfig(config, { maxVcpus: MAX_VCPUS });
     const qemu = await this.#opts.findQemu();
+    const machine = { accelerator, kernelPath, tscKhz: tscKhz() };
     return VmProcess.start(native, config, {
       ...opts,
       driver: this.name,
       vmmPath,
       paths,
-      machine: { qemuPath: qemu.path, qemuArgs: this.#args(config) },
+      machine: { qemuPath: qemu.path, qemuArgs: qemuArgs(config, machine, purpose) },
+      hasMonitor: purpose !== "boot",
     });
-  }
-
-  #args(config: VmConfig): string[] {
-    const { accelerator, kernelPath, tscKhz } = this.#opts;
-    const isEmulated = accelerator === "tcg";
-    const args = [
-      ["-M", "microvm,acpi=off"],
-      // One thread for all vCPUs: with one each, a kernel that patches its own code now and then runs
-      // into a half-patched instruction of another vCPU (measured: a panic in sched_clock_cpu at boot).
-      ["-accel", isEmulated ? "tcg,thread=single" : accelerator],
-      ["-cpu", isEmulated ? "max" : "host"],
-      ["-m", `${config.memoryMiB}`],
-      ["-smp", `${config.vcpuCount}`],
-      ["-nodefaults", "-no-user-config", "-no-reboot"],
-      ["-display", "none"],
-      ["-kernel", kernelPath],
-      ["-append", kernelCommandLine({ reboot: "t", tscKhz: isEmulated ? tscKhz() : null })],
-      // The supervisor hands QEMU connected sockets as fd 3 and 4, in the order of CHANNELS.
-      ["-chardev", "socket,id=agent,fd=3", "-chardev", "socket,id=console,fd=4"],
-      ["-device", "virtio-serial-device"],
-      ["-device", "virtconsole,chardev=console"],
-      ["-device", "virtserialport,chardev=agent,name=msb-agent"],
-      ...vmDisks(config).map((disk) => [
-        "-drive",
-        `id=${disk.id},if=none,format=raw,file=${disk.path.replaceAll(",", ",,")},` +
-          (disk.readOnly ? "readonly=on,file.locking=off" : "cache=writeback,discard=unmap"),
-        "-device",
-        `virtio-blk-device,drive=${disk.id}`,
-      ]),
-    ];
-    return args.flat();
   }
 }

@@ -14,6 +14,10 @@ const KEEP_ENDED_MS = 7 * 24 * 3600 * 1000;
 export interface VmFiles {
   readonly agentSocket: string;
   readonly consoleSocket: string;
+  /** The machine protocol of a QEMU that can be saved. */
+  readonly monitorSocket: string;
+  /** Where a QEMU that is saved writes the state of its devices. */
+  readonly stateSocket: string;
   /** Names the supervisor, so that a folder that was left behind can be told from one in use. */
   readonly pidFile: string;
   /** The supervisor's own account (native/README.md). */
@@ -24,6 +28,8 @@ export function vmFiles(folder: string): VmFiles {
   return {
     agentSocket: join(folder, "agent.sock"),
     consoleSocket: join(folder, "console.sock"),
+    monitorSocket: join(folder, "monitor.sock"),
+    stateSocket: join(folder, "state.sock"),
     pidFile: join(folder, "vmm.pid"),
     reportFile: join(folder, "report.jsonl"),
   };

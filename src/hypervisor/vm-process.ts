@@ -19,8 +19,8 @@ import {
 } from "./vm-folder.js";
 import { type SupervisorStatus, VmmReport } from "./vmm-report.js";
 
-/** The channels of every VM; the order is that of the supervisor's file descriptors. */
-export const CHANNELS = ["agent", "console"] as const;
+/** The channels of a VM; the order is that of the supervisor's file descriptors. Every VM has the first two. */
+const CHANNELS = ["agent", "console", "monitor"] as const;
 /** How long the supervisor may take to end its VM after SIGTERM before it is killed, too. */
 const SUPERVISOR_GRACE_MS = 2_000;
 
@@ -30,6 +30,10 @@ export interface VmProcessOpts {
   readonly paths: MsbPaths;
   /** What the driver adds to the supervisor's config (native/README.md). */
   readonly machine: Readonly<Record<string, unknown>>;
+  /** With a channel for the hypervisor's own protocol. Default false. */
+  readonly hasMonitor?: boolean;
+  /** Open files that the VM process inherits behind its channels. */
+  readonly files?: readonly number[];
 }
 
 export class VmProcess implements MicroVm {
@@ -77,7 +81,7 @@ export class VmProcess implements MicroVm {
     });
     await claimVmFolder(vm.folder, config.id);
     try {
-      vm.#spawn(native, { vmmPath: opts.vmmPath, config: vmmConfig, lifetime: config.lifetime });
+      vm.#spawn(native, vmmConfig, config, opts);
       await recordSupervisor(vm.folder, vm.pid);
     } catch (cause) {
       await vm.#abandonStart();
@@ -117,6 +121,11 @@ export class VmProcess implements MicroVm {
     }
     await removeVmFolder(folder);
     return { ended: report?.describeExit() ?? null };
+  }
+
+  /** What the VM was given, while it runs. */
+  get files(): VmFiles {
+    return this.#files;
   }
 
   get pid(): number {
@@ -162,18 +171,17 @@ export class VmProcess implements MicroVm {
     await this.stop();
   }
 
-  #spawn(
-    native: NativeBinding,
-    opts: { vmmPath: string; config: string; lifetime: VmConfig["lifetime"] },
-  ): void {
-    const sockets = { agent: this.#files.agentSocket, console: this.#files.consoleSocket };
+  #spawn(native: NativeBinding, vmmConfig: string, config: VmConfig, opts: VmProcessOpts): void {
+    const { agentSocket, consoleSocket, monitorSocket, reportFile } = this.#files;
+    const sockets = { agent: agentSocket, console: consoleSocket, monitor: monitorSocket };
     this.#handle = native.bootMicroVm(
       {
         vmmPath: opts.vmmPath,
-        config: opts.config,
-        channels: CHANNELS.map((name) => ({ name, socketPath: sockets[name] })),
-        detached: opts.lifetime === "detached",
-        reportPath: this.#files.reportFile,
+        config: vmmConfig,
+        channels: channelsOf(opts).map((name) => ({ name, socketPath: sockets[name] })),
+        ...(opts.files === undefined ? {} : { files: opts.files }),
+        detached: config.lifetime === "detached",
+        reportPath: reportFile,
       },
       (line) => this.#hear(line),
     );
@@ -230,6 +238,10 @@ export class VmProcess implements MicroVm {
   }
 }
 
+function channelsOf({ hasMonitor = false }: VmProcessOpts): readonly (typeof CHANNELS)[number][] {
+  return hasMonitor ? CHANNELS : CHANNELS.slice(0, 2);
+}
+
 function supervisorConfig(config: VmConfig, opts: VmProcessOpts): string {
   return JSON.stringify({
     driver: opts.driver,
@@ -237,8 +249,9 @@ function supervisorConfig(config: VmConfig, opts: VmProcessOpts): string {
     leaseMs: config.leaseMs,
     vcpuCount: config.vcpuCount,
     memoryMiB: config.memoryMiB,
-    channels: CHANNELS,
+    channels: channelsOf(opts),
     disks: vmDisks(config),
+    ...(opts.files === undefined ? {} : { fileCount: opts.files.length }),
     ...opts.machine,
   });
 }

@@ -186,9 +186,10 @@ export class Context {
   }
 
   async #takeOver(stream: number): Promise<Kernel | undefined> {
-    const kernel = await adoptKernel(this.#deps.agent, stream);
+    const { agent, opts } = this.#deps;
+    const kernel = await adoptKernel(agent, stream, opts.isResumed ? "resumed" : "adopted");
     if (kernel === undefined) {
-      this.#isStateLost = true;
+      this.#isStateLost = opts.isResumed !== true;
       this.#setStream(null);
     } else {
       this.#own(kernel);

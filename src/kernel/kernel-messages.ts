@@ -28,7 +28,7 @@ export type KernelMessage =
 
 export type HostMessage =
   | { readonly type: "run"; readonly id: string; readonly code: string }
-  | { readonly type: "sync"; readonly nonce: string }
+  | { readonly type: "sync"; readonly nonce: string; readonly reseed?: true }
   | { readonly type: "marked"; readonly number: number };
 
 /** A message as bytes. Begins with a line feed: an earlier writer may have been cut off within a line. */

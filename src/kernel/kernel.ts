@@ -42,6 +42,7 @@ export class Kernel {
   /** While a new host does not know where the stream stands: all is dropped until the kernel answers with it. */
   #syncNonce: string | undefined;
   readonly #synced = deferred<void>();
+  readonly #isResumed: boolean;
   #run: CodeRun | undefined;
   /** Runs that are interrupted until they heed it. */
   readonly #insisting = new WeakSet<CodeRun>();
@@ -54,11 +55,12 @@ export class Kernel {
   /** Why it is as good as dead, whatever its exit will look like. */
   #doom: KernelDeath | undefined;
 
-  /** An adopted session belongs to a kernel of another host, and `takeOver` is to be called. */
-  constructor(session: ExecSession, opts: { isAdopted?: boolean } = {}) {
+  /** An adopted or resumed session belongs to a kernel of another host, and `takeOver` is to be called. */
+  constructor(session: ExecSession, opts: { from?: "adopted" | "resumed" } = {}) {
     this.#session = session;
-    this.#hasState = opts.isAdopted === true;
-    if (opts.isAdopted) this.#syncNonce = randomBytes(16).toString("hex");
+    this.#hasState = opts.from === "adopted";
+    this.#isResumed = opts.from === "resumed";
+    if (opts.from !== undefined) this.#syncNonce = randomBytes(16).toString("hex");
     session.onControlClosed(() => void this.#endWithoutControl());
     void this.#read();
   }
@@ -155,7 +157,8 @@ export class Kernel {
    */
   async takeOver(): Promise<boolean> {
     const nonce = this.#syncNonce;
-    if (nonce !== undefined) this.#write(encodeHostMessage({ type: "sync", nonce }));
+    const reseed = this.#isResumed ? ({ reseed: true } as const) : {};
+    if (nonce !== undefined) this.#write(encodeHostMessage({ type: "sync", nonce, ...reseed }));
     await settlesWithin(Promise.race([this.#synced.promise, this.gone]), SYNC_TIMEOUT_MS);
     if (this.#syncNonce !== undefined) await this.kill();
     else if (this.#run !== undefined) await this.stop(this.#run);

@@ -27,6 +27,11 @@ export interface OpenKernelsOpts {
   readonly maxOutputBytes?: number;
   /** Kernels that an earlier server started; what of them is gone starts anew with its next code. */
   readonly adopt?: KernelsSnapshot;
+  /**
+   * What is adopted goes on from a saved state, in which it had run no code, as others may do, too: it is to draw
+   * random numbers of its own, and to be as new.
+   */
+  readonly isResumed?: boolean;
   /** Told after each change of `snapshot()`. */
   readonly onChange?: () => void;
 }

@@ -78,14 +78,18 @@ function notReady(opts: StartKernelOpts, output: string, timeoutMs: number | und
   );
 }
 
-/** A kernel that an earlier server started, or undefined when it is gone or of no use. */
-export async function adoptKernel(agent: AgentClient, stream: number): Promise<Kernel | undefined> {
+/** A kernel that an earlier host started, or undefined when it is gone or of no use. */
+export async function adoptKernel(
+  agent: AgentClient,
+  stream: number,
+  from: "adopted" | "resumed",
+): Promise<Kernel | undefined> {
   let session: ExecSession;
   try {
     session = await agent.adopt(stream);
   } catch {
     return undefined;
   }
-  const kernel = new Kernel(session, { isAdopted: true });
+  const kernel = new Kernel(session, { from });
   return (await kernel.takeOver()) ? kernel : undefined;
 }

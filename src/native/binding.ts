@@ -47,6 +47,8 @@ export interface BootRequest {
   readonly config: string;
   /** Where each channel of the config listens, in the config's order; the files must not exist. */
   readonly channels: readonly { readonly name: string; readonly socketPath: string }[];
+  /** Open files that the VM process inherits behind its channels, as many as the config's `fileCount`. */
+  readonly files?: readonly number[];
   /** The same as in the config. */
   readonly detached: boolean;
   /** Absolute path of a new file in which the supervisor keeps its report, 256 KiB at most. */
@@ -121,6 +123,16 @@ export interface NativeBinding {
    */
   cloneSparse(from: string, to: string): Promise<{ sizeBytes: number; dataBytes: number }>;
   /**
+   * The descriptor of a file without a name that lives in memory; the caller closes it. Throws with ENOSYS where there
+   * are none that can be sealed (macOS).
+   */
+  createMemoryFile(sizeBytes: number): number;
+  /**
+   * Nobody can change the file any more, through whatever descriptor; private mappings of it can be written to. Throws
+   * with EBUSY while somebody has it mapped to write.
+   */
+  sealMemoryFile(fd: number): void;
+  /**
    * Locks the file that `path` names; null when another holds it in the way of `mode`, or when the file
    * is to be an `existing` one and is not there. `any` makes it, empty.
    */
@@ -141,6 +153,8 @@ const EXPORTS = [
   "watchMicroVm",
   "processStartTime",
   "cloneSparse",
+  "createMemoryFile",
+  "sealMemoryFile",
   "tryLockFile",
   "waitForFileLock",
   "tscKhz",

@@ -1,14 +1,16 @@
 /** A microVM with its agent: boots both, hands out a guest that is ready, stops in order. */
 import { randomBytes } from "node:crypto";
-import { AgentClient } from "../agent/agent-client.js";
+import { AgentClient, type GuestResume } from "../agent/agent-client.js";
 import type { SetupTiming } from "../agent/messages.js";
 import { isMsbError, messageOf, MsbError } from "../errors.js";
 import {
   GUEST_DEVICES,
   type HypervisorDriver,
   type MicroVm,
+  type SavedVm,
   type VmConfig,
   type VmExit,
+  type VmSaving,
 } from "../hypervisor/driver.js";
 import { isEmulatedKernelCrash, vmExitError } from "../hypervisor/exit-error.js";
 import { abortable, settlesWithin } from "../util/async.js";
@@ -25,9 +27,17 @@ const SHUTDOWN_MARGIN_MS = 3_000;
 
 export interface BootGuestOpts {
   readonly hostname?: string;
+  /** What time it is in the guest; default now. */
+  readonly clockMs?: number;
   /** From power-on to ready, default 60 s. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+}
+
+/** A guest that stands still, ready, and the nonce it had. */
+export interface SavedGuest {
+  readonly vm: SavedVm;
+  readonly nonce: string;
 }
 
 export interface AdoptGuestOpts {
@@ -64,14 +74,16 @@ export class Guest implements RunningGuest, AsyncDisposable {
    * ended. Throws what `driver.boot` throws, MSB_ERR_BOOT_TIMEOUT, MSB_ERR_VM_EXITED, MSB_ERR_GENERATION.
    */
   static async boot(
-    driver: HypervisorDriver,
+    driver: Pick<HypervisorDriver, "boot">,
     config: VmConfig,
     opts: BootGuestOpts = {},
   ): Promise<Guest> {
-    const timeoutMs = opts.timeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS;
-    const clock = AbortSignal.timeout(timeoutMs);
+    const how = bootClock(opts);
     const attempt = (): Promise<Guest> =>
-      Guest.#bootOnce(driver, config, { opts, clock, timeoutMs });
+      Guest.#start(config, how, {
+        start: (signal) => driver.boot(config, { signal }),
+        makeReady: (vm, nonce, signal) => makeReady(vm, { nonce, opts, config, signal }),
+      });
     return attempt().catch((error: unknown) => {
       // Whatever an emulated kernel is given, on a busy host it crashes now and then before it is up.
       if (isEmulatedKernelCrash(error)) return attempt();
@@ -79,25 +91,33 @@ export class Guest implements RunningGuest, AsyncDisposable {
     });
   }
 
-  static async #bootOnce(
-    driver: HypervisorDriver,
+  /**
+   * Goes on from a saved guest, with a disk that is a copy of its, as a guest of its own: nonce, hostname, clock and
+   * random numbers are new. Programs that ran go on (`agent.hello.execs`). Throws as `boot`, and what `saving.resume`
+   * throws.
+   */
+  static async resume(
+    saving: VmSaving,
+    saved: SavedGuest,
     config: VmConfig,
-    how: { readonly opts: BootGuestOpts; readonly clock: AbortSignal; readonly timeoutMs: number },
+    opts: BootGuestOpts = {},
   ): Promise<Guest> {
+    return Guest.#start(config, bootClock(opts), {
+      start: (signal) => saving.resume(saved.vm, config, { signal }),
+      makeReady: (vm, nonce, signal) => makeOwn(vm, { nonce, opts, config, signal, saved }),
+    });
+  }
+
+  static async #start(config: VmConfig, how: BootClock, steps: BootSteps): Promise<Guest> {
     const { opts, clock, timeoutMs } = how;
     const signal = opts.signal === undefined ? clock : AbortSignal.any([clock, opts.signal]);
     const startedAt = performance.now();
     const nonce = randomBytes(16).toString("hex");
     let vm: MicroVm | undefined;
     try {
-      vm = await driver.boot(config, { signal });
+      vm = await steps.start(signal);
       const startedMs = performance.now() - startedAt;
-      const { agent, guest } = await makeReady(vm, {
-        nonce,
-        hostname: opts.hostname ?? config.id,
-        config,
-        signal,
-      });
+      const { agent, guest } = await steps.makeReady(vm, nonce, signal);
       return new Guest(
         vm,
         agent,
@@ -164,30 +184,77 @@ export class Guest implements RunningGuest, AsyncDisposable {
   }
 }
 
-async function makeReady(
-  vm: MicroVm,
-  opts: { nonce: string; hostname: string; config: VmConfig; signal: AbortSignal },
-): Promise<{ agent: AgentClient; guest: SetupTiming[] }> {
-  const { nonce, hostname, config, signal } = opts;
+interface BootClock {
+  readonly opts: BootGuestOpts;
+  readonly clock: AbortSignal;
+  readonly timeoutMs: number;
+}
+
+function bootClock(opts: BootGuestOpts): BootClock {
+  const timeoutMs = opts.timeoutMs ?? DEFAULT_BOOT_TIMEOUT_MS;
+  return { opts, clock: AbortSignal.timeout(timeoutMs), timeoutMs };
+}
+
+interface ReadyAgent {
+  readonly agent: AgentClient;
+  readonly guest: readonly SetupTiming[];
+}
+
+interface BootSteps {
+  readonly start: (signal: AbortSignal) => Promise<MicroVm>;
+  readonly makeReady: (vm: MicroVm, nonce: string, signal: AbortSignal) => Promise<ReadyAgent>;
+}
+
+interface ReadyOpts {
+  readonly nonce: string;
+  readonly opts: BootGuestOpts;
+  readonly config: VmConfig;
+  readonly signal: AbortSignal;
+}
+
+async function makeReady(vm: MicroVm, ready: ReadyOpts): Promise<ReadyAgent> {
+  const { nonce, config, signal } = ready;
+  const image = GUEST_DEVICES.image;
+  const upper = config.upperDisk === null ? null : GUEST_DEVICES.upper;
   return whileAlive(vm, signal, "The boot", async () => {
     const agent = await AgentClient.connect(vm.agentSocket, { nonce, mayBeResumed: false, signal });
-    try {
-      const guest = await agent.setup(
-        {
-          image: GUEST_DEVICES.image,
-          upper: config.upperDisk === null ? null : GUEST_DEVICES.upper,
-          hostname,
-          clockMs: Date.now(),
-          entropy: randomBytes(256).toString("base64"),
-        },
-        { signal },
-      );
-      return { agent, guest };
-    } catch (error) {
-      agent.close();
-      throw error;
-    }
+    return closedUnless(agent, async () => ({
+      agent,
+      guest: await agent.setup({ image, upper, ...identity(ready) }, { signal }),
+    }));
   });
+}
+
+async function makeOwn(
+  vm: MicroVm,
+  ready: ReadyOpts & { readonly saved: SavedGuest },
+): Promise<ReadyAgent> {
+  const { nonce, signal, saved } = ready;
+  return whileAlive(vm, signal, "The start", async () => {
+    const agent = await AgentClient.connect(vm.agentSocket, { nonce: saved.nonce, signal });
+    return closedUnless(agent, async () => {
+      await agent.resume({ nonce, ...identity(ready) }, { signal });
+      return { agent, guest: [] };
+    });
+  });
+}
+
+/** What no two guests share. */
+function identity({ opts, config }: ReadyOpts): Omit<GuestResume, "nonce"> {
+  return {
+    hostname: opts.hostname ?? config.id,
+    clockMs: opts.clockMs ?? Date.now(),
+    entropy: randomBytes(256).toString("base64"),
+  };
+}
+
+async function closedUnless<T>(agent: AgentClient, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    agent.close();
+    throw error;
+  }
 }
 
 /** The result of `work`; its failure, or the VM's when that ends meanwhile. */

@@ -31,7 +31,7 @@ const SEEDS: readonly Buffer[] = [
     id: 1,
     type: "ok",
     pid: 9,
-    generation: 2,
+    generation: 3,
     agentVersion: "x",
     state: "new",
     uptimeMs: 1,

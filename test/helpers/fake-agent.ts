@@ -35,7 +35,7 @@ export class FakeAgent {
   /** Zero bytes that came before the first frame of the present connection. */
   paddingBytes = 0;
   hello: Record<string, unknown> = {
-    generation: 2,
+    generation: 3,
     agentVersion: "fake",
     state: "new",
     uptimeMs: 1,

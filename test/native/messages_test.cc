@@ -98,11 +98,28 @@ TEST(SetupIsChecked) {
   const StatusOr<SetupRequest> setup =
       ParseSetup(Parsed(R"({"image":"/dev/vdb","upper":null)" + rest));
   EXPECT(setup.ok() && !setup.value().upper.has_value() &&
-         setup.value().entropy.size() == 3);
+         setup.value().identity.entropy.size() == 3);
   EXPECT(ParseSetup(Parsed(R"({"image":"/dev/vdb","upper":"/dev/vdc")" + rest))
              .ok());
   EXPECT(!ParseSetup(Parsed(R"({"image":"/dev/vdb")" + rest)).ok());
   EXPECT(!ParseSetup(Parsed(R"({"image":"vdb","upper":null)" + rest)).ok());
+}
+
+TEST(ResumeIsChecked) {
+  const std::string rest = R"(,"hostname":"box","clockMs":1,"entropy":"AAAA"})";
+  const std::string nonce = "000102030405060708090a0b0c0d0e0f";
+  const StatusOr<ResumeRequest> resume =
+      ParseResume(Parsed(R"({"nonce":")" + nonce + "\"" + rest));
+  EXPECT(resume.ok() && resume.value().nonce.size() == 16 &&
+         resume.value().identity.hostname == "box" &&
+         resume.value().identity.entropy.size() == 3);
+  EXPECT(!ParseResume(Parsed(R"({"nonce":"00")" + rest)).ok());
+  EXPECT(!ParseResume(Parsed(R"({"nonce":")" + nonce +
+                             R"(","hostname":"a b","clockMs":1,"entropy":""})"))
+              .ok());
+  EXPECT(!ParseResume(Parsed(R"({"nonce":")" + nonce +
+                             R"(","hostname":"a","clockMs":-1,"entropy":""})"))
+              .ok());
 }
 
 TEST(HelloIsChecked) {

@@ -153,7 +153,7 @@ describe.each(testDrivers)("a microVM under %s", (driver) => {
     });
     await expect(
       AgentClient.connect(guest.vm.agentSocket, { nonce: guest.nonce, generation: 99 }),
-    ).rejects.toMatchObject({ code: "MSB_ERR_GENERATION", details: { generation: 2 } });
+    ).rejects.toMatchObject({ code: "MSB_ERR_GENERATION", details: { generation: 3 } });
     await guest.agent.reconnect();
     expect(await guest.agent.ping("again")).toBe("again");
     await guest.vm.stop();

@@ -223,7 +223,10 @@ function readControl(require) {
     } catch {
       return;
     }
-    if (message?.type === "sync") answer(String(message.nonce));
+    if (message?.type === "sync") {
+      if (message.reseed === true) parentPort.postMessage("reseed");
+      answer(String(message.nonce));
+    }
     if (message?.type === "marked") {
       Atomics.store(shared, names.MARKED, message.number | 0);
       Atomics.notify(shared, names.MARKED);
@@ -254,6 +257,14 @@ function readControl(require) {
   socket.on("close", leave);
 }
 
+/**
+ * For an interpreter that is a copy. `Math.random` draws its seed with its first call, which this program never makes;
+ * a seed that V8 is told then comes first. OpenSSL's generators seed themselves anew after a leap of the clock.
+ */
+function reseed() {
+  host.setFlags(`--random-seed=${host.randomInt(1, 2 ** 31 - 1)}`);
+}
+
 class Control {
   constructor(fd, onRun) {
     this.fd = fd;
@@ -274,7 +285,10 @@ class Control {
       execArgv: [],
       trackUnmanagedFds: false,
     });
-    reader.on("message", ([id, code]) => onRun(id, code));
+    reader.on("message", (message) => {
+      if (message === "reseed") reseed();
+      else onRun(...message);
+    });
     reader.on("exit", () => host.kill(host.process.pid, "SIGKILL"));
   }
 
@@ -1029,6 +1043,8 @@ function start({ fd, require, process, global, context }) {
     clearInterval: global.clearInterval,
     nextTick: process.nextTick,
     now: performance.now.bind(performance),
+    randomInt: require("crypto").randomInt,
+    setFlags: require("v8").setFlagsFromString,
     kill: process.kill.bind(process),
     regionScript: new vm.Script("action()", { filename: "<kernel>" }),
     // Resolves from the working directory. Before Node.js 20.12 and 21.7, scripts cannot import by themselves.

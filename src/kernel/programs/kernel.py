@@ -409,6 +409,8 @@ class Control:
                     self.running = run[0]
                 self.runs.put(run)
             elif kind == "sync":
+                if message.get("reseed") is True:
+                    reseed()
                 with self.lock:
                     self.write({"type": "synced", "nonce": message["nonce"], "running": self.running})
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -443,6 +445,14 @@ class Control:
                 data = data[os.write(self.fd, data) :]
             except BlockingIOError:
                 sleep(0.001)
+
+
+def reseed():
+    """For an interpreter that is a copy: its random numbers are drawn anew from the system's."""
+    for name in ("random", "numpy.random"):
+        module = sys.modules.get(name)
+        if module is not None:
+            module.seed()
 
 
 def to_line(message):

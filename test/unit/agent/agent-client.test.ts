@@ -21,7 +21,7 @@ describe("AgentClient", () => {
     expect(agent.requests[0]).toMatchObject({
       type: "hello",
       stream: 0,
-      fields: { generation: 2, nonce },
+      fields: { generation: 3, nonce },
     });
     expect(client.hello.agentVersion).toBe("fake");
   });
