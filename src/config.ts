@@ -148,6 +148,8 @@ export interface ServerOpts {
   readonly vcpuBudget?: number | string;
   /** MSB_MAX_CONCURRENT_BOOTS, default one for each core, at least 2. */
   readonly maxConcurrentBoots?: number | string;
+  /** MSB_MAX_TEMPLATES, default 4: guests that are kept for quick starts without KVM; 0 for none. */
+  readonly maxTemplates?: number | string;
   /** MSB_LEASE_MS, default 10 minutes: how long running sandboxes wait for a new server when theirs was killed. */
   readonly leaseMs?: number | string;
   /** MSB_BOOT_TIMEOUT_MS, default 60 s: from power-on to ready. */
@@ -183,6 +185,7 @@ export interface ServerSettings {
     readonly vcpus: number;
   };
   readonly maxConcurrentBoots: number;
+  readonly maxTemplates: number;
   readonly leaseMs: number;
   readonly bootTimeoutMs: number;
   /** 0 for never. */
@@ -259,6 +262,7 @@ export function serverConfig(opts: ServerOpts = {}, env: Env = process.env): Ser
       1,
       10_000,
     ),
+    maxTemplates: number("maxTemplates", "MSB_MAX_TEMPLATES", 4, 0, 1_000),
     leaseMs: timer("leaseMs", "MSB_LEASE_MS", 600_000, 1_000),
     bootTimeoutMs: bootTimeoutMs(opts, env),
     idleTimeoutMs: timer("idleTimeoutMs", "MSB_IDLE_TIMEOUT_MS", 0),

@@ -4,7 +4,12 @@ import { defineConfig } from "vitest/config";
 const expectOpts = { poll: { timeout: 30_000 } };
 
 /** What is above the drivers is tested on one of them; the emulated KVM host has neither its tools nor the time. */
-const ABOVE_DRIVERS = ["vm/sdk.test.ts", "vm/examples.test.ts", "vm/cli-run.test.ts"];
+const ABOVE_DRIVERS = [
+  "vm/sdk.test.ts",
+  "vm/examples.test.ts",
+  "vm/cli-run.test.ts",
+  "vm/templates.test.ts",
+];
 
 // One project per kind of test; each has its own clock. `vm` boots real microVMs, one file at a time.
 export default defineConfig({

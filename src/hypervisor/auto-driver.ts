@@ -1,7 +1,14 @@
 /** `--hypervisor auto`: libkrun where it really works, else QEMU, with the reason kept. */
 import { MsbError } from "../errors.js";
 import { settlesWithin, throwIfAborted } from "../util/async.js";
-import type { DriverName, DriverProbe, HypervisorDriver, MicroVm, VmConfig, VmSaving } from "./driver.js";
+import type {
+  DriverName,
+  DriverProbe,
+  HypervisorDriver,
+  MicroVm,
+  VmConfig,
+  VmSaving,
+} from "./driver.js";
 import { readVerdict, type Verdict, writeVerdict } from "./verdict-cache.js";
 
 /** A kernel that has not written a byte by then will not: stock kernels spin on KVMs that are no KVM. */

@@ -59,11 +59,7 @@ export class QemuDriver implements HypervisorDriver {
     return new QemuSaving(native, (config, purpose, opts) => this.#start(config, purpose, opts));
   }
 
-  async #start(
-    config: VmConfig,
-    purpose: QemuPurpose,
-    opts: StartQemuOpts,
-  ): Promise<VmProcess> {
+  async #start(config: VmConfig, purpose: QemuPurpose, opts: StartQemuOpts): Promise<VmProcess> {
     const { native, paths, vmmPath, accelerator, kernelPath, tscKhz } = this.#opts;
     await checkVmConfig(config, { maxVcpus: MAX_VCPUS });
     const qemu = await this.#opts.findQemu();

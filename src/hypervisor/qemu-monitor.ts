@@ -45,11 +45,7 @@ export class QemuMonitor implements Disposable {
   }
 
   /** What QEMU returns. Throws MSB_ERR_SNAPSHOT_FAILED with what it says instead. */
-  async execute(
-    command: string,
-    args: MonitorArguments,
-    signal: AbortSignal,
-  ): Promise<unknown> {
+  async execute(command: string, args: MonitorArguments, signal: AbortSignal): Promise<unknown> {
     const reply = deferred<unknown>();
     this.#reply = reply;
     this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);

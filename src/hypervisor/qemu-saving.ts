@@ -8,13 +8,7 @@ import { messageOf, MsbError } from "../errors.js";
 import type { NativeBinding } from "../native/binding.js";
 import { abortable } from "../util/async.js";
 import { spaceError } from "../disk/disk-error.js";
-import type {
-  MicroVm,
-  SavableVm,
-  SavedVm,
-  VmConfig,
-  VmSaving,
-} from "./driver.js";
+import type { MicroVm, SavableVm, SavedVm, VmConfig, VmSaving } from "./driver.js";
 import { type QemuPurpose, STATE_FD } from "./qemu-args.js";
 import { QemuMonitor } from "./qemu-monitor.js";
 import type { VmProcess } from "./vm-process.js";
@@ -226,7 +220,9 @@ async function saveState(vm: VmProcess, signal: AbortSignal): Promise<Buffer> {
   const { data } = await settled;
   if (data["status"] !== "completed") {
     const info = (await monitor.execute("query-migrate", {}, signal)) as { "error-desc"?: string };
-    throw new Error(`QEMU could not write its state: ${info["error-desc"] ?? "it gives no reason"}`);
+    throw new Error(
+      `QEMU could not write its state: ${info["error-desc"] ?? "it gives no reason"}`,
+    );
   }
   const state = await abortable(receiver.state, signal, "Saving the microVM");
   await vm.stop();

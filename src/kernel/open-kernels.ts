@@ -47,7 +47,9 @@ export class GuestKernels implements Kernels {
       },
     };
     for (const { stream, ...identity } of opts.adopt?.contexts ?? []) {
-      const context = this.#add(identity);
+      // What stood still belongs to this guest from now on.
+      const own = opts.isResumed ? { createdAt: new Date().toISOString() } : {};
+      const context = this.#add({ ...identity, ...own });
       if (stream !== null) context.adopt(stream);
     }
     for (const language of LANGUAGES) {

@@ -1,6 +1,6 @@
 /** Where a sandbox gets its microVM from: types only, so that tests can give it another one. */
 import type { AgentClient } from "../agent/agent-client.js";
-import type { MicroVm, VmConfig, VmExit } from "../hypervisor/driver.js";
+import type { MicroVm, SavedVm, VmConfig, VmExit } from "../hypervisor/driver.js";
 
 /** What a sandbox needs of a `Guest`. */
 export interface RunningGuest {
@@ -13,15 +13,38 @@ export interface RunningGuest {
   stop(opts?: { readonly graceMs?: number }): Promise<VmExit>;
 }
 
+/** A guest that stands still, ready, and the nonce it had. */
+export interface SavedGuest {
+  readonly vm: SavedVm;
+  readonly nonce: string;
+}
+
+export interface BootOpts {
+  readonly hostname: string;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Keeps guests, and gives others that go on from there. */
+export interface GuestSaving {
+  /** Boots a guest that ends with this process, lets `prepare` work in it, and keeps it. Throws as both. */
+  make<T>(
+    config: GuestConfig,
+    prepare: (agent: AgentClient) => Promise<T>,
+    opts: BootOpts,
+  ): Promise<{ readonly saved: SavedGuest; readonly prepared: T }>;
+  /** A detached VM, ready, as `boot` gives it. Throws as `Guest.resume`. */
+  resume(saved: SavedGuest, config: GuestConfig, opts: BootOpts): Promise<RunningGuest>;
+}
+
 /** The rest of a VM's config is the source's own. */
 export type GuestConfig = Omit<VmConfig, "bootDisk" | "lifetime" | "leaseMs">;
 
 export interface GuestSource {
   /** Boots a detached VM, ready. Throws as `Guest.boot`. */
-  boot(
-    config: GuestConfig,
-    opts: { readonly hostname: string; readonly timeoutMs: number; readonly signal?: AbortSignal },
-  ): Promise<RunningGuest>;
+  boot(config: GuestConfig, opts: BootOpts): Promise<RunningGuest>;
+  /** Null where guests cannot be kept. */
+  saving(): Promise<GuestSaving | null>;
   /** Takes over a VM that another process started. `ended`: it is gone; null where nobody knows how. */
   adopt(
     vmId: string,

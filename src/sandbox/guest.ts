@@ -7,7 +7,6 @@ import {
   GUEST_DEVICES,
   type HypervisorDriver,
   type MicroVm,
-  type SavedVm,
   type VmConfig,
   type VmExit,
   type VmSaving,
@@ -15,7 +14,7 @@ import {
 import { isEmulatedKernelCrash, vmExitError } from "../hypervisor/exit-error.js";
 import { abortable, settlesWithin } from "../util/async.js";
 import { keepAgent } from "./agent-keeper.js";
-import type { RunningGuest } from "./guest-source.js";
+import type { RunningGuest, SavedGuest } from "./guest-source.js";
 
 export const DEFAULT_BOOT_TIMEOUT_MS = 60_000;
 /** What an agent that is ready may take to say so. */
@@ -32,12 +31,6 @@ export interface BootGuestOpts {
   /** From power-on to ready, default 60 s. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
-}
-
-/** A guest that stands still, ready, and the nonce it had. */
-export interface SavedGuest {
-  readonly vm: SavedVm;
-  readonly nonce: string;
 }
 
 export interface AdoptGuestOpts {

@@ -1,9 +1,10 @@
 /** The microVMs of a server: detached, so that the next server finds them when this one is killed. */
 import { isMsbError } from "../errors.js";
-import type { VmExit } from "../hypervisor/driver.js";
+import type { VmConfig, VmExit } from "../hypervisor/driver.js";
 import type { Hypervisor } from "../hypervisor/open.js";
 import { Guest } from "./guest.js";
-import type { GuestConfig, GuestSource } from "./guest-source.js";
+import type { BootOpts, GuestConfig, GuestSaving, GuestSource } from "./guest-source.js";
+import { saveGuest } from "./save-guest.js";
 
 export interface HypervisorGuestsOpts {
   readonly hypervisor: Pick<Hypervisor, "driver" | "bootDisk" | "adopt" | "running">;
@@ -20,13 +21,21 @@ export class HypervisorGuests implements GuestSource {
     this.#leaseMs = opts.leaseMs;
   }
 
-  async boot(
-    config: GuestConfig,
-    opts: { readonly hostname: string; readonly timeoutMs: number; readonly signal?: AbortSignal },
-  ): Promise<Guest> {
+  async boot(config: GuestConfig, opts: BootOpts): Promise<Guest> {
+    return Guest.boot(this.#hypervisor.driver, this.#detached(config), opts);
+  }
+
+  async saving(): Promise<GuestSaving | null> {
     const { driver, bootDisk } = this.#hypervisor;
-    const detached = { lifetime: "detached", leaseMs: this.#leaseMs } as const;
-    return Guest.boot(driver, { ...config, ...detached, bootDisk }, opts);
+    const saving = await driver.saving();
+    if (saving === null) return null;
+    return {
+      make: async (config, prepare, opts) => {
+        const owned = { ...config, bootDisk, lifetime: "owner", leaseMs: 0 } as const;
+        return saveGuest(saving, owned, prepare, opts);
+      },
+      resume: (saved, config, opts) => Guest.resume(saving, saved, this.#detached(config), opts),
+    };
   }
 
   /** Throws as `Guest.adopt`; the VM then still runs, for `destroy`. */
@@ -53,5 +62,10 @@ export class HypervisorGuests implements GuestSource {
 
   running(): Promise<readonly string[]> {
     return this.#hypervisor.running();
+  }
+
+  #detached(config: GuestConfig): VmConfig {
+    const { bootDisk } = this.#hypervisor;
+    return { ...config, bootDisk, lifetime: "detached", leaseMs: this.#leaseMs };
   }
 }

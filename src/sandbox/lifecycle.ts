@@ -25,6 +25,7 @@ import { type StartFlight, StartFlights } from "./start-flights.js";
 import { type ReadySandbox, startSandbox } from "./starter.js";
 import { isActive } from "./state.js";
 import { stopRun } from "./stop-run.js";
+import { Templates } from "./templates.js";
 import { vmEnd } from "./vm-end.js";
 
 /** Sandboxes that are taken over, stopped or let go at the same time. */
@@ -36,6 +37,7 @@ export class SandboxLifecycle {
   readonly #deps: SandboxDeps;
   readonly #store: RecordStore;
   readonly #reaper: Reaper;
+  readonly #templates: Templates;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #turns = new KeyedMutex();
   readonly #starts = new StartFlights<SandboxInfo>();
@@ -47,6 +49,10 @@ export class SandboxLifecycle {
     this.#deps = deps;
     this.#store = new RecordStore(deps.paths);
     this.admission = new Admission(deps);
+    this.#templates = new Templates({
+      deps,
+      bootTurn: (signal) => this.admission.bootTurn(signal),
+    });
     this.#reaper = new Reaper({
       guests: deps.guests,
       store: this.#store,
@@ -168,7 +174,9 @@ export class SandboxLifecycle {
     const spec = opts === null ? sandbox.record.spec : this.#resolve(withDiskOf(sandbox, opts));
     const deps = this.#deps;
     const admission = this.admission;
-    this.#run(sandbox, await startSandbox(sandbox, { spec, signal, onProgress, deps, admission }));
+    const templates = this.#templates;
+    const how = { spec, signal, onProgress, deps, admission, templates };
+    this.#run(sandbox, await startSandbox(sandbox, how));
   }
 
   /** From now on it has a run, until that ends. */
@@ -253,6 +261,7 @@ export class SandboxLifecycle {
   async #close(sandboxes: "stop" | "detach"): Promise<void> {
     this.#starts.callOffAll(shuttingDown());
     await this.#reaper.end();
+    await this.#templates.close();
     await this.#forAll("The end of the server", async (sandbox) => {
       using _turn = await this.#turns.lock(sandbox.name, "The end of the server");
       if (sandbox.isRemoved) return;

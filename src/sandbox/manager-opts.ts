@@ -36,6 +36,8 @@ export interface SandboxManagerOpts {
   readonly maxOutputBytes?: number;
   /** Default `background`. */
   readonly prewarm?: Prewarm;
+  /** Guests that are kept for quick starts; default 0. */
+  readonly maxTemplates?: number;
   readonly onNotice?: OnNotice;
   readonly makeUpperDisk?: MakeUpperDisk;
   readonly readProcessUsage?: ReadProcessUsage;
@@ -56,6 +58,7 @@ export function sandboxDeps(opts: SandboxManagerOpts): SandboxDeps {
     limits: { idleTimeoutMs: 0, maxLifetimeMs: 0 },
     maxOutputBytes: 64 * 1024 ** 2,
     prewarm: "background",
+    maxTemplates: 0,
     onNotice: () => {},
     makeUpperDisk: (path, { sizeBytes, signal }) =>
       createUpperDisk(path, { sizeBytes, signal, paths }),

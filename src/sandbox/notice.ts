@@ -12,9 +12,9 @@ export type SandboxNotice =
     }
   | { readonly kind: "stage"; readonly key: SandboxKey; readonly stage: StartStage }
   | { readonly kind: "event"; readonly key: SandboxKey; readonly event: SandboxEvent }
-  /** Of no sandbox that is known: a broken record, a stray VM, a disk that nobody owns. */
+  /** Of no sandbox that is known: a broken record, a stray VM, a disk that nobody owns, a template. */
   | {
-      readonly kind: "warning";
+      readonly kind: "info" | "warning";
       readonly message: string;
       readonly details: Readonly<Record<string, unknown>>;
     };

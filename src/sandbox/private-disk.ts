@@ -25,13 +25,16 @@ export function diskSizeFor(opts: SandboxSpecOpts, disk: DiskRecord | null): num
   return opts.diskMiB;
 }
 
-/** Makes the disk if there is none, or none that fits. The record says that there is one only when there is. */
+/**
+ * Makes the disk if there is none, or none that fits, and says whether it did. The record says that there is one only
+ * when there is.
+ */
 export async function ensurePrivateDisk(
   sandbox: Sandbox,
   image: BootableImage,
   spec: SandboxSpec,
   opts: { readonly makeUpperDisk: MakeUpperDisk; readonly signal: AbortSignal },
-): Promise<void> {
+): Promise<boolean> {
   const wanted: DiskRecord = {
     image: spec.image,
     digest: image.digest,
@@ -43,15 +46,16 @@ export async function ensurePrivateDisk(
   if (disk !== null && problem === undefined) {
     // An image that lost its names since has the disk's knowledge of where it came from.
     sandbox.update({ disk: { ...wanted, repository: wanted.repository ?? disk.repository } });
-    return;
+    return false;
   }
   await replaceDisk(sandbox, wanted, opts);
-  if (problem === undefined) return;
+  if (problem === undefined) return true;
   sandbox.event({
     type: "disk-replaced",
     message: `The private disk was replaced by an empty one: ${problem}.`,
     details: { before: disk, after: wanted },
   });
+  return true;
 }
 
 async function whyReplaced(

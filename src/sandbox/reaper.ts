@@ -2,12 +2,12 @@
 import { messageOf } from "../errors.js";
 import { SingleFlight } from "../util/async.js";
 import type { Clock } from "../util/clock.js";
+import { VM_ID_PREFIX } from "./boot-sandbox.js";
 import type { GuestSource } from "./guest-source.js";
 import type { OnNotice } from "./notice.js";
 import type { RecordStore } from "./record-store.js";
 import { keyText } from "./sandbox-name.js";
 import type { SandboxKey } from "./service.js";
-import { VM_ID_PREFIX } from "./starter.js";
 
 const INTERVAL_MS = 60_000;
 

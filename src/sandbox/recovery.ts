@@ -1,9 +1,8 @@
 /** What a server makes of the sandboxes that another one left: runs are taken over, all else is brought to an end. */
-import type { AgentClient } from "../agent/agent-client.js";
 import { isMsbError, messageOf, MsbError } from "../errors.js";
 import type { VmExit } from "../hypervisor/driver.js";
-import type { KernelsSnapshot } from "../kernel/kernels.js";
 import type { Admission } from "./admission.js";
+import { closeCommands } from "./close-commands.js";
 import type { RunningGuest } from "./guest-source.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import type { VmRecord } from "./record.js";
@@ -81,6 +80,7 @@ async function goOn(
   const { env, workdir, user } = vm;
   const context = { env, workdir, user };
   const limit = AbortSignal.timeout(deps.bootTimeoutMs);
+  // The callers of commands were the earlier server's clients.
   await closeCommands(guest.agent, snapshot);
   const kernels = await openSandboxKernels(sandbox, guest, context, {
     deps,
@@ -103,16 +103,6 @@ async function goOn(
     reservation: admission.take({ memoryMiB: spec.memoryMiB, vcpus: spec.cpus }),
     endConsole: sandbox.console.watch(guest.vm, deps.clock),
   };
-}
-
-/** Commands whose callers were the earlier server's clients: nobody will ever hear how they end. */
-async function closeCommands(agent: AgentClient, snapshot: KernelsSnapshot | null): Promise<void> {
-  const ofKernels = new Set(snapshot?.contexts.map(({ stream }) => stream));
-  const others = agent.hello.execs.filter(({ stream }) => !ofKernels.has(stream));
-  for (const { stream } of others) {
-    const session = await agent.adopt(stream);
-    await session.close();
-  }
 }
 
 /** There is no way to its guest: the VM is ended, if it is there. */

@@ -12,6 +12,8 @@ export interface OpenSandboxKernelsOpts {
   readonly deps: Pick<SandboxDeps, "openKernels" | "maxOutputBytes">;
   readonly signal: AbortSignal;
   readonly adopt?: KernelsSnapshot;
+  /** What is adopted is a template's. */
+  readonly isResumed?: boolean;
 }
 
 export async function openSandboxKernels(
@@ -20,7 +22,7 @@ export async function openSandboxKernels(
   context: GuestContext,
   opts: OpenSandboxKernelsOpts,
 ): Promise<Kernels> {
-  const { deps, signal, adopt } = opts;
+  const { deps, signal, adopt, isResumed = false } = opts;
   let kernels: Kernels | undefined;
   const onChange = (): void => {
     if (kernels === undefined || !isOf(sandbox, guest)) return;
@@ -29,7 +31,7 @@ export async function openSandboxKernels(
   };
   const { env, workdir, user } = context;
   const { maxOutputBytes } = deps;
-  const kept = adopt === undefined ? {} : { adopt };
+  const kept = adopt === undefined ? {} : { adopt, isResumed };
   const opening = deps.openKernels(guest.agent, {
     env,
     workdir,

@@ -1,5 +1,4 @@
 /** One start of one sandbox, stage by stage. Whatever fails, everything it had taken is given back. */
-import { randomBytes } from "node:crypto";
 import { isMsbError, messageOf, MsbError } from "../errors.js";
 import type { Kernels } from "../kernel/kernels.js";
 import type { BootableImage } from "../oci/images.js";
@@ -8,9 +7,10 @@ import { LinkedAbort } from "../util/linked-abort.js";
 import type { OnProgress } from "../util/progress.js";
 import type { Admission } from "./admission.js";
 import { ensureBootImage } from "./boot-image.js";
+import { type BootedSandbox, bootSandbox } from "./boot-sandbox.js";
 import { type GuestContext, guestContext } from "./guest-env.js";
 import type { RunningGuest } from "./guest-source.js";
-import type { SandboxDeps } from "./manager-opts.js";
+import type { MakeUpperDisk, SandboxDeps } from "./manager-opts.js";
 import { languageOf } from "./prewarm.js";
 import { ensurePrivateDisk } from "./private-disk.js";
 import type { RunningSandboxOpts } from "./running-sandbox.js";
@@ -18,10 +18,9 @@ import { openSandboxKernels, prewarm } from "./sandbox-kernels.js";
 import type { Sandbox } from "./sandbox.js";
 import type { SandboxSpec } from "./service.js";
 import { StartStages } from "./start-stages.js";
+import { adoptedKernels, type Template, templateShape, templateSpec } from "./template.js";
+import type { TakenTemplate, Templates } from "./templates.js";
 import { makeWorkdir } from "./workdir.js";
-
-/** Of VMs that belong to sandboxes; the reaper ends those that no record names. */
-export const VM_ID_PREFIX = "sb-";
 
 export interface StartSandboxOpts {
   readonly spec: SandboxSpec;
@@ -29,6 +28,7 @@ export interface StartSandboxOpts {
   readonly onProgress: OnProgress;
   readonly deps: SandboxDeps;
   readonly admission: Admission;
+  readonly templates: Templates;
 }
 
 /** A sandbox that is ready. */
@@ -65,6 +65,8 @@ class StartAttempt {
   #guest: RunningGuest | undefined;
   #kernels: Kernels | undefined;
   #endConsole: (() => Promise<void>) | undefined;
+  /** And was made empty. */
+  #isDiskNew = false;
 
   constructor(
     private readonly sandbox: Sandbox,
@@ -75,7 +77,7 @@ class StartAttempt {
 
   async run(): Promise<ReadySandbox> {
     const { sandbox, stages } = this;
-    const { deps, admission, spec, signal, onProgress } = this.opts;
+    const { deps, admission, templates, spec, signal, onProgress } = this.opts;
     await this.#begin();
     const { disk } = sandbox.record;
     // Nothing prunes the image before the record, which others read, says that its disk is made for it.
@@ -84,19 +86,22 @@ class StartAttempt {
       ensureBootImage(deps.images, { image: spec.image, disk }, { signal, onProgress, pin }),
     );
     sandbox.bootImage = image.digest;
-    await stages.run("disk", () =>
-      ensurePrivateDisk(sandbox, image, spec, { makeUpperDisk: deps.makeUpperDisk, signal }),
-    );
+    const shape = templateShape(image, spec);
+    using taken = templates.take(shape);
+    const usable = await stages.run("disk", () => this.#makeDisk(image, taken));
     const context = guestContext(image.config, spec);
     using _turn = await stages.run("admission", () => admission.bootTurn(signal));
-    const guest = await this.#boot(image, context);
+    const { guest, isResumed } = await this.#boot(image, context, usable);
     using clock = new ReadyClock(sandbox.name, deps, signal);
     await stages.run("agent", () => makeWorkdir(guest.agent, context.workdir, clock.signal));
+    const template = isResumed ? usable?.template : undefined;
     const kernels = await stages.run("kernel", () =>
-      this.#openKernels(guest, context, image, clock.signal),
+      this.#openKernels({ guest, template, context, image, signal: clock.signal }),
     );
     throwIfAborted(clock.signal, "The start");
-    return this.#ready(guest, kernels, context);
+    const ready = await this.#ready(guest, kernels, context);
+    if (this.#isDiskNew && !isResumed) templates.prepare(templateSpec(image, spec, deps.prewarm));
+    return ready;
   }
 
   /** Gives everything back; the sandbox has then the state that the error means. */
@@ -144,45 +149,66 @@ class StartAttempt {
     await sandbox.save();
   }
 
-  async #boot(image: BootableImage, context: GuestContext): Promise<RunningGuest> {
-    const { sandbox, stages } = this;
-    const { deps, spec, signal } = this.opts;
-    const id = `${VM_ID_PREFIX}${randomBytes(6).toString("hex")}`;
-    const config = {
-      id,
-      vcpuCount: spec.cpus,
-      memoryMiB: spec.memoryMiB,
-      imageDisk: image.disk.path,
-      upperDisk: sandbox.paths.upperDisk,
-    };
-    const hostname = sandbox.key.name.replaceAll("_", "-");
-    const event = { type: "booting", message: `The microVM ${id} boots.`, details: { vm: id } };
-    sandbox.change("booting", { vm: { id, nonce: null, ...context } }, event);
-    const guest = await stages.run("vm", async () => {
-      // Before there is a VM, so that none is ever unknown.
-      await sandbox.save();
-      throwIfAborted(signal, "The start");
-      return deps.guests.boot(config, { hostname, timeoutMs: deps.bootTimeoutMs, signal });
-    });
-    this.#guest = guest;
-    if (guest.timings !== undefined) {
-      // The boot was one call; from its process's start to its end it is the agent's.
-      stages.move("vm", "agent", Math.max(0, guest.timings.readyMs - guest.timings.startedMs));
+  /** The template that the guest may go on from, if its disk became the sandbox's. */
+  async #makeDisk(
+    image: BootableImage,
+    taken: TakenTemplate | undefined,
+  ): Promise<TakenTemplate | undefined> {
+    const { deps, templates } = this.opts;
+    if (taken !== undefined) {
+      const copy: MakeUpperDisk = (path) => taken.template.guest.vm.copyUpperDisk(path);
+      try {
+        return (await this.#ensureDisk(image, copy)) ? taken : undefined;
+      } catch (error) {
+        if (this.opts.signal.aborted || isMsbError(error, "MSB_ERR_NO_SPACE")) throw error;
+        templates.drop(taken, error);
+      }
     }
-    sandbox.console.begin();
-    this.#endConsole = sandbox.console.watch(guest.vm, deps.clock);
-    return guest;
+    this.#isDiskNew = await this.#ensureDisk(image, deps.makeUpperDisk);
+    return undefined;
   }
 
-  async #openKernels(
-    guest: RunningGuest,
-    context: GuestContext,
+  async #ensureDisk(image: BootableImage, makeUpperDisk: MakeUpperDisk): Promise<boolean> {
+    const { spec, signal } = this.opts;
+    return ensurePrivateDisk(this.sandbox, image, spec, { makeUpperDisk, signal });
+  }
+
+  async #boot(
     image: BootableImage,
-    signal: AbortSignal,
-  ): Promise<Kernels> {
+    context: GuestContext,
+    taken: TakenTemplate | undefined,
+  ): Promise<BootedSandbox> {
+    const { sandbox, stages } = this;
+    const { deps } = this.opts;
+    const booted = await bootSandbox(sandbox, {
+      ...this.opts,
+      stages,
+      context,
+      taken,
+      imageDisk: image.disk.path,
+      remakeDisk: async () => {
+        sandbox.update({ disk: null });
+        await this.#ensureDisk(image, deps.makeUpperDisk);
+      },
+    });
+    this.#guest = booted.guest;
+    sandbox.console.begin();
+    this.#endConsole = sandbox.console.watch(booted.guest.vm, deps.clock);
+    return booted;
+  }
+
+  async #openKernels(opts: {
+    readonly guest: RunningGuest;
+    readonly template: Template | undefined;
+    readonly context: GuestContext;
+    readonly image: BootableImage;
+    readonly signal: AbortSignal;
+  }): Promise<Kernels> {
+    const { guest, template, context, image, signal } = opts;
     const { sandbox } = this;
     const { deps, spec } = this.opts;
-    const kernels = await openSandboxKernels(sandbox, guest, context, { deps, signal });
+    const adopted = await adoptedKernels(guest.agent, template, context);
+    const kernels = await openSandboxKernels(sandbox, guest, context, { deps, signal, ...adopted });
     this.#kernels = kernels;
     const language = deps.prewarm === "off" ? undefined : languageOf(spec.image, image.config);
     if (language === undefined) return kernels;

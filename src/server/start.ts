@@ -75,6 +75,7 @@ async function assemble(scope: LaunchScope, cleanUp: CleanUp): Promise<Launched>
     images,
     budget: settings.budget,
     concurrentBoots: settings.maxConcurrentBoots,
+    maxTemplates: settings.maxTemplates,
     bootTimeoutMs: settings.bootTimeoutMs,
     maxOutputBytes: settings.http.maxOutputBytes,
     limits: {
@@ -145,6 +146,7 @@ export function onNotice(logger: Logger, metrics: ServerMetrics): (notice: Sandb
     try {
       if (notice.kind === "stage") metrics.onStartStage(notice.stage);
       else if (notice.kind === "warning") logger.warn(notice.details, notice.message);
+      else if (notice.kind === "info") logger.info(notice.details, notice.message);
       else if (notice.kind === "event") {
         const { type, message, details } = notice.event;
         const level = type === "failed" ? "warn" : "info";

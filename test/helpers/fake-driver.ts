@@ -6,6 +6,7 @@ import type {
   MicroVm,
   VmConfig,
   VmExit,
+  VmSaving,
 } from "../../src/hypervisor/driver.js";
 import { type Deferred, deferred } from "../../src/util/async.js";
 
@@ -83,6 +84,10 @@ export class FakeDriver implements HypervisorDriver {
 
   async probe(): Promise<DriverProbe> {
     return this.verdict;
+  }
+
+  async saving(): Promise<VmSaving | null> {
+    return null;
   }
 
   async boot(config: VmConfig): Promise<MicroVm> {

@@ -3,7 +3,12 @@ import { AgentClient } from "../../src/agent/agent-client.js";
 import type { HypervisorDriver, VmExit } from "../../src/hypervisor/driver.js";
 import { vmExitError } from "../../src/hypervisor/exit-error.js";
 import { Guest } from "../../src/sandbox/guest.js";
-import type { GuestConfig, GuestSource, RunningGuest } from "../../src/sandbox/guest-source.js";
+import type {
+  GuestConfig,
+  GuestSaving,
+  GuestSource,
+  RunningGuest,
+} from "../../src/sandbox/guest-source.js";
 import { FakeAgent } from "./fake-agent.js";
 import { FakeDriver, FakeVm } from "./fake-driver.js";
 
@@ -52,6 +57,10 @@ export class FakeGuests implements GuestSource {
     );
     machine.nonce = guest.nonce;
     return guest;
+  }
+
+  async saving(): Promise<GuestSaving | null> {
+    return null;
   }
 
   async adopt(

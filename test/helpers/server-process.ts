@@ -55,7 +55,14 @@ export class TestServer implements AsyncDisposable {
     const home = opts.home ?? (await ServerHome.make());
     const mode = (opts.auth ?? "dev") === "dev" ? ["--dev"] : [];
     const child = spawn(process.execPath, [cli, "server", "start", "--port", "0", ...mode], {
-      env: { ...serverEnv(), MSB_HOME: home.path, MSB_HYPERVISOR: opts.driver, ...opts.env },
+      env: {
+        ...serverEnv(),
+        MSB_HOME: home.path,
+        MSB_HYPERVISOR: opts.driver,
+        // How a sandbox starts is the same from one start to the next, unless a test is about that.
+        MSB_MAX_TEMPLATES: "0",
+        ...opts.env,
+      },
       stdio: ["ignore", "pipe", "pipe"],
     });
     let log = "";
@@ -96,6 +103,11 @@ export class TestServer implements AsyncDisposable {
 
   get pid(): number {
     return this.child.pid!;
+  }
+
+  /** All that it said. */
+  fullLog(): string {
+    return this.log();
   }
 
   /** The last of what it said. */

@@ -261,12 +261,13 @@ function readControl(require) {
  * For an interpreter that is a copy. `Math.random` draws its seed with its first call, which this program never makes;
  * a seed that V8 is told then comes first. OpenSSL's generators seed themselves anew after a leap of the clock.
  */
-function reseed() {
+function reseed(compiler) {
+  compiler.count = 0;
   host.setFlags(`--random-seed=${host.randomInt(1, 2 ** 31 - 1)}`);
 }
 
 class Control {
-  constructor(fd, onRun) {
+  constructor(fd, { onRun, onReseed }) {
     this.fd = fd;
     /** The descriptor that was written to last, if the host may not have seen that yet. */
     this.last = null;
@@ -286,7 +287,7 @@ class Control {
       trackUnmanagedFds: false,
     });
     reader.on("message", (message) => {
-      if (message === "reseed") reseed();
+      if (message === "reseed") onReseed();
       else onRun(...message);
     });
     reader.on("exit", () => host.kill(host.process.pid, "SIGKILL"));
@@ -1066,9 +1067,13 @@ function start({ fd, require, process, global, context }) {
   const outputs = new Outputs(starters.every((starter) => typeof starter?.spawn === "function"));
   if (outputs.canGather) for (const starter of starters) flushBefore(starter, outputs);
   let runner = null;
-  const control = new Control(fd, (id, code) => void runner.run(id, code));
+  const compiler = new Compiler(parser);
+  const control = new Control(fd, {
+    onRun: (id, code) => void runner.run(id, code),
+    onReseed: () => reseed(compiler),
+  });
   outputs.control = control;
-  runner = new Runner(control, outputs, interrupts, new Compiler(parser));
+  runner = new Runner(control, outputs, interrupts, compiler);
   control.send({ type: "ready", version: process.versions.node });
 }
 

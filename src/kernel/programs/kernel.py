@@ -35,6 +35,7 @@ FUTURE_FLAGS = 0  # Every `from __future__` that compile() takes.
 for feature in __future__.all_feature_names:
     FUTURE_FLAGS |= getattr(__future__, feature).compiler_flag
 MAX_LINE_BYTES = 16 * 1024 * 1024 - 4096
+RESEED = "reseed"
 MAX_HOST_LINE_BYTES = 8 * 1024 * 1024
 # How long a writer waits for what was written elsewhere before to be read, so that the order stays visible.
 SWITCH_WAIT_SECONDS = 1.0
@@ -377,7 +378,7 @@ class Control:
         _thread.start_new_thread(self.read, ())
 
     def read(self):
-        """Puts runs into the queue, and None when the host is gone."""
+        """Puts runs and RESEED into the queue, and None when the host is gone."""
         # Signals are the main thread's: they wake it from what it waits for.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         line = bytearray()
@@ -410,7 +411,7 @@ class Control:
                 self.runs.put(run)
             elif kind == "sync":
                 if message.get("reseed") is True:
-                    reseed()
+                    self.runs.put(RESEED)
                 with self.lock:
                     self.write({"type": "synced", "nonce": message["nonce"], "running": self.running})
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -448,7 +449,8 @@ class Control:
 
 
 def reseed():
-    """For an interpreter that is a copy: its random numbers are drawn anew from the system's."""
+    """For an interpreter that is a copy: its random numbers are drawn anew from the system's, and it counts anew."""
+    sources.count = 0
     for name in ("random", "numpy.random"):
         module = sys.modules.get(name)
         if module is not None:
@@ -1048,6 +1050,9 @@ def main():
             continue  # Raised by a handler that the user's code set for a signal.
         if run is None:
             end_process()
+        if run is RESEED:
+            reseed()
+            continue
         held_back = run_once(*run, held_back or [])
 
 

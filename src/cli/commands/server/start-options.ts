@@ -29,6 +29,7 @@ export interface StartOpts extends HomeOpts {
   readonly memoryBudgetMib?: string;
   readonly vcpuBudget?: string;
   readonly maxConcurrentBoots?: string;
+  readonly maxTemplates?: string;
   readonly maxBodyMib?: string;
   readonly maxOutputMib?: string;
   readonly idleTimeoutMs?: string;
@@ -116,6 +117,12 @@ const SETTINGS: readonly Setting[] = [
     variable: "MSB_MAX_CONCURRENT_BOOTS",
     meaning: "sandboxes that start at the same time",
     fallback: "one for each core, 2 at least",
+  },
+  {
+    flags: "--max-templates <n>",
+    variable: "MSB_MAX_TEMPLATES",
+    meaning: "started guests that are kept for quick starts without KVM; 0 for none",
+    fallback: "4",
   },
   {
     flags: "--max-body-mib <n>",
@@ -209,6 +216,7 @@ export function serverOptsOf(opts: StartOpts): ServerOpts {
     memoryBudgetMiB: opts.memoryBudgetMib,
     vcpuBudget: opts.vcpuBudget,
     maxConcurrentBoots: opts.maxConcurrentBoots,
+    maxTemplates: opts.maxTemplates,
     maxBodyMiB: opts.maxBodyMib,
     maxOutputMiB: opts.maxOutputMib,
     idleTimeoutMs: opts.idleTimeoutMs,

@@ -1,0 +1,84 @@
+/** The microVM of a start: one that goes on from a template, or a cold one. */
+import { randomBytes } from "node:crypto";
+import { messageOf } from "../errors.js";
+import { throwIfAborted } from "../util/async.js";
+import type { GuestContext } from "./guest-env.js";
+import type { BootOpts, GuestConfig, RunningGuest } from "./guest-source.js";
+import type { SandboxDeps } from "./manager-opts.js";
+import type { Sandbox } from "./sandbox.js";
+import type { SandboxSpec } from "./service.js";
+import type { StartStages } from "./start-stages.js";
+import type { TakenTemplate, Templates } from "./templates.js";
+
+/** Of VMs that belong to sandboxes; the reaper ends those that no record names. */
+export const VM_ID_PREFIX = "sb-";
+
+export interface BootSandboxOpts {
+  readonly spec: SandboxSpec;
+  readonly imageDisk: string;
+  readonly context: GuestContext;
+  /** Whose disk the private disk is a copy of. */
+  readonly taken: TakenTemplate | undefined;
+  /** Makes the private disk an empty one. */
+  readonly remakeDisk: () => Promise<unknown>;
+  readonly templates: Templates;
+  readonly deps: SandboxDeps;
+  readonly stages: StartStages;
+  readonly signal: AbortSignal;
+}
+
+export interface BootedSandbox {
+  readonly guest: RunningGuest;
+  readonly isResumed: boolean;
+}
+
+/** Throws as `GuestSource.boot`. A template that does not work is given up, and is no error. */
+export async function bootSandbox(sandbox: Sandbox, opts: BootSandboxOpts): Promise<BootedSandbox> {
+  const { spec, deps, stages, signal } = opts;
+  const id = `${VM_ID_PREFIX}${randomBytes(6).toString("hex")}`;
+  const config = {
+    id,
+    vcpuCount: spec.cpus,
+    memoryMiB: spec.memoryMiB,
+    imageDisk: opts.imageDisk,
+    upperDisk: sandbox.paths.upperDisk,
+  };
+  const hostname = sandbox.key.name.replaceAll("_", "-");
+  const event = { type: "booting", message: `The microVM ${id} boots.`, details: { vm: id } };
+  sandbox.change("booting", { vm: { id, nonce: null, ...opts.context } }, event);
+  const booted = await stages.run("vm", async () => {
+    // Before there is a VM, so that none is ever unknown.
+    await sandbox.save();
+    throwIfAborted(signal, "The start");
+    const how = { hostname, timeoutMs: deps.bootTimeoutMs, signal };
+    const resumed = await resumeTaken(sandbox, config, opts, how);
+    if (resumed !== undefined) return { guest: resumed, isResumed: true };
+    return { guest: await deps.guests.boot(config, how), isResumed: false };
+  });
+  const { timings } = booted.guest;
+  // The boot was one call; from its process's start to its end it is the agent's.
+  if (timings !== undefined) {
+    stages.move("vm", "agent", Math.max(0, timings.readyMs - timings.startedMs));
+  }
+  return booted;
+}
+
+async function resumeTaken(
+  sandbox: Sandbox,
+  config: GuestConfig,
+  { taken, templates, deps, signal, remakeDisk }: BootSandboxOpts,
+  how: BootOpts,
+): Promise<RunningGuest | undefined> {
+  if (taken === undefined) return undefined;
+  try {
+    const saving = await deps.guests.saving();
+    return await saving?.resume(taken.template.guest, config, how);
+  } catch (error) {
+    throwIfAborted(signal, "The start");
+    templates.drop(taken, error);
+    const message = `The template could not be used, and the sandbox boots as without it: ${messageOf(error)}`;
+    sandbox.event({ type: "template-failed", message });
+    await remakeDisk();
+    return undefined;
+  }
+}

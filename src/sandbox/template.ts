@@ -1,0 +1,132 @@
+/** A guest that is kept ready: with an image's disk mounted, its workdir made and its interpreter warm. */
+import { randomBytes } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
+import type { AgentClient } from "../agent/agent-client.js";
+import type { Kernels, KernelsSnapshot } from "../kernel/kernels.js";
+import type { Language } from "../kernel/run-types.js";
+import type { BootableImage } from "../oci/images.js";
+import { tempName } from "../util/atomic-file.js";
+import { closeCommands } from "./close-commands.js";
+import { type GuestContext, guestContext } from "./guest-env.js";
+import type { GuestSaving, SavedGuest } from "./guest-source.js";
+import type { SandboxDeps } from "./manager-opts.js";
+import { languageOf, type Prewarm } from "./prewarm.js";
+import type { SandboxSpec } from "./service.js";
+import { makeWorkdir } from "./workdir.js";
+
+const MIB = 1024 ** 2;
+const WARM_TIMEOUT_MS = 30_000;
+
+/** What a sandbox must have in common with a template that it starts from. */
+export interface TemplateShape {
+  readonly imageDisk: string;
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  readonly diskMiB: number;
+}
+
+/** What a template is made of: a shape, and what the image says of its programs. */
+export interface TemplateSpec extends TemplateShape {
+  readonly context: GuestContext;
+  /** Of the interpreter that is started ahead. */
+  readonly language?: Language;
+}
+
+export interface Template {
+  readonly spec: TemplateSpec;
+  readonly guest: SavedGuest;
+  /** Of interpreters that have the spec's context. */
+  readonly kernels: KernelsSnapshot;
+}
+
+export function templateShape(
+  image: Pick<BootableImage, "disk">,
+  { cpus, memoryMiB, diskMiB }: Pick<SandboxSpec, "cpus" | "memoryMiB" | "diskMiB">,
+): TemplateShape {
+  return { imageDisk: image.disk.path, cpus, memoryMiB, diskMiB };
+}
+
+/** The template that would have served a sandbox; it has nothing of the sandbox's own. */
+export function templateSpec(
+  image: BootableImage,
+  spec: SandboxSpec,
+  prewarm: Prewarm,
+): TemplateSpec {
+  const context = guestContext(image.config, { env: [], workdir: null, user: null });
+  const language = prewarm === "off" ? undefined : languageOf(spec.image, image.config);
+  return {
+    ...templateShape(image, spec),
+    context,
+    ...(language === undefined ? {} : { language }),
+  };
+}
+
+/** How kernels are opened in a guest that goes on from `template`: its interpreters serve in their own context only. */
+export async function adoptedKernels(
+  agent: AgentClient,
+  template: Template | undefined,
+  context: GuestContext,
+): Promise<{ readonly adopt?: KernelsSnapshot; readonly isResumed?: boolean }> {
+  if (template === undefined) return {};
+  if (isDeepStrictEqual(template.spec.context, context)) {
+    return { adopt: template.kernels, isResumed: true };
+  }
+  await closeCommands(agent, null);
+  return {};
+}
+
+type TemplateDeps = Pick<SandboxDeps, "paths" | "openKernels" | "makeUpperDisk" | "bootTimeoutMs">;
+
+/** Throws what each step throws; leaves nothing behind then. */
+export async function makeTemplate(
+  spec: TemplateSpec,
+  saving: GuestSaving,
+  deps: TemplateDeps,
+  signal: AbortSignal,
+): Promise<Template> {
+  // Its name says whose it is: should this process be killed before it is removed, others sweep it.
+  const upperDisk = deps.paths.tempFile(tempName("template-disk"));
+  try {
+    await deps.makeUpperDisk(upperDisk, { sizeBytes: spec.diskMiB * MIB, signal });
+    const config = {
+      id: `tp-${randomBytes(6).toString("hex")}`,
+      vcpuCount: spec.cpus,
+      memoryMiB: spec.memoryMiB,
+      imageDisk: spec.imageDisk,
+      upperDisk,
+    };
+    const { saved, prepared } = await saving.make(
+      config,
+      (agent) => prepareGuest(agent, spec, deps, signal),
+      { hostname: "template", timeoutMs: deps.bootTimeoutMs, signal },
+    );
+    return { spec, guest: saved, kernels: prepared };
+  } finally {
+    await rm(upperDisk, { force: true });
+  }
+}
+
+async function prepareGuest(
+  agent: AgentClient,
+  { context, language }: TemplateSpec,
+  deps: TemplateDeps,
+  signal: AbortSignal,
+): Promise<KernelsSnapshot> {
+  const { env, workdir, user } = context;
+  await makeWorkdir(agent, workdir, signal);
+  const kernels = await deps.openKernels(agent, { env, workdir, user });
+  try {
+    if (language !== undefined) await warm(kernels, language, signal);
+    return kernels.snapshot();
+  } finally {
+    kernels.close();
+  }
+}
+
+/** The first code is the slowest. Any that names nothing will do. */
+async function warm(kernels: Kernels, language: Language, signal: AbortSignal): Promise<void> {
+  await kernels.prewarm(language);
+  const request = { language, code: "1", timeoutMs: WARM_TIMEOUT_MS };
+  for await (const _event of kernels.run(request, { signal }));
+}
