@@ -1,7 +1,7 @@
 /**
  * npm run bench: the figures of both drivers, each a ratio to its floor in the same run.
  *
- *   node test/bench/run.mjs [--only boot|image|server|kernel] [--driver qemu|libkrun] [--rounds N] [--mib N]
+ *   node test/bench/run.mjs [--only boot|image|server|kernel|templates] [--driver qemu|libkrun] [--rounds N] [--mib N]
  */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync } from "node:fs";
@@ -31,8 +31,9 @@ if (isWanted("image")) {
 }
 const drivers = args.driver ? [args.driver] : ["qemu", "libkrun"];
 if (isWanted("boot")) await benchBoot();
-if (isWanted("server")) benchOnImages("server.mjs");
-if (isWanted("kernel")) benchOnImages("kernel.mjs", "--mib", args.mib);
+if (isWanted("server")) benchOnImages("server.mjs", drivers);
+if (isWanted("templates") && drivers.includes("qemu")) benchOnImages("templates.mjs", ["qemu"]);
+if (isWanted("kernel")) benchOnImages("kernel.mjs", drivers, "--mib", args.mib);
 
 async function benchBoot() {
   const bareInit = join(cache, "bare-init");
@@ -52,19 +53,20 @@ async function benchBoot() {
   }
 }
 
-function benchOnImages(bench, ...rest) {
+function benchOnImages(bench, on, ...rest) {
   const hooks = "./test/helpers/typescript-hooks.mjs";
   const store = execFileSync(
     process.execPath,
     ["--import", hooks, "test/helpers/server-images.ts"],
     { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] },
   ).trim();
-  for (const driver of drivers) runOn(driver, [bench, "--store", store, ...rest]);
+  for (const driver of on) runOn(driver, [bench, "--store", store, ...rest]);
 }
 
 /** Here, or in the emulated KVM host. MSB_HOME is elsewhere inside it, and so is what a path in it names. */
 function runOn(driver, [bench, ...rest]) {
-  const words = [`test/bench/${bench}`, "--driver", driver, "--rounds", args.rounds, ...rest];
+  const words = [`test/bench/${bench}`, "--rounds", args.rounds, ...rest];
+  if (bench !== "templates.mjs") words.push("--driver", driver);
   if (driver === "qemu") return run(process.execPath, words);
   const quoted = words.map((word) =>
     word.startsWith(process.env.MSB_HOME)

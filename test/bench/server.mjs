@@ -7,20 +7,25 @@
  *
  * DIR is what `test/helpers/server-images.ts` prints.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import * as fs from "node:fs";
-import { cpus, tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { cpus } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Agent, request } from "undici";
 import { createUpperDisk, Guest, openHypervisor } from "../../dist/microvm.js";
 import { Images } from "../../dist/oci/images.js";
 import { msbPaths } from "../../dist/paths.js";
+import {
+  call,
+  end,
+  makeHome,
+  percentile,
+  rpc,
+  rssMiB,
+  startProcess,
+  startServer,
+  timed,
+} from "./server-fixture.mjs";
 
-const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const { values: args } = parseArgs({
   options: {
     driver: { type: "string", default: "qemu" },
@@ -39,11 +44,13 @@ const HTTP_CALLS = 2_000;
 /** Requests before the clock runs. */
 const WARM_UP = 300;
 
-const home = makeHome();
-const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 1 });
-const ends = [() => fs.rmSync(home, { recursive: true, force: true }), () => dispatcher.close()];
+const home = makeHome(args.store);
 try {
-  const server = await startServer();
+  const server = await startServer(home, args.driver, {
+    env: { MSB_MAX_CONCURRENT_BOOTS: args.sandboxes, MSB_MAX_TEMPLATES: "0" },
+    // The default goes by the cores of the host, which is not what is measured here.
+    words: ["--vcpu-budget", args.sandboxes],
+  });
   const bare = await startBareServer();
   const { driver, config } = await ownDriver();
   const emptyRssMiB = rssMiB(server.pid);
@@ -53,34 +60,7 @@ try {
   const many = await manySandboxes(server);
   report({ emptyRssMiB, http, starts, calls, many });
 } finally {
-  for (const end of ends.toReversed()) await end();
-}
-
-/** An MSB_HOME of its own, with the runtime and the images of the others. */
-function makeHome() {
-  const path = fs.mkdtempSync(join(tmpdir(), "msb-bench-"));
-  fs.mkdirSync(join(path, "images"));
-  fs.symlinkSync(msbPaths().runtimeRoot, join(path, "runtime"));
-  for (const name of ["blobs", "disks"]) {
-    fs.symlinkSync(join(resolve(args.store), name), join(path, "images", name));
-  }
-  fs.cpSync(join(args.store, "tags"), join(path, "images/tags"), { recursive: true });
-  return path;
-}
-
-async function startServer() {
-  const env = {
-    ...process.env,
-    MSB_HOME: home,
-    MSB_HYPERVISOR: args.driver,
-    MSB_LOG_LEVEL: "warn",
-    MSB_BOOT_TIMEOUT_MS: "120000",
-    MSB_MAX_CONCURRENT_BOOTS: args.sandboxes,
-  };
-  const cli = join(project, "dist/cli/main.js");
-  // The default goes by the cores of the host, which is not what is measured here.
-  const budget = ["--vcpu-budget", args.sandboxes];
-  return startProcess([cli, "server", "start", "--dev", "--port", "0", ...budget], env);
+  await end();
 }
 
 /** What Fastify takes for itself: the same answer as the health route, and nothing else. */
@@ -93,28 +73,6 @@ async function startBareServer() {
     await app.listen({ host: "127.0.0.1", port: 0 });
     console.log("Server listening on 127.0.0.1:" + app.server.address().port);`;
   return startProcess(["--input-type=module", "-e", program], process.env);
-}
-
-/** A child that says where it listens. */
-async function startProcess(argv, env) {
-  const child = spawn(process.execPath, argv, {
-    cwd: project,
-    env,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const closed = once(child, "close");
-  ends.push(async () => {
-    child.kill("SIGTERM");
-    await closed;
-  });
-  for await (const line of createInterface(child.stdout)) {
-    const [, address] = /^Server listening on (\S+)$/.exec(line) ?? [];
-    if (address !== undefined) {
-      child.stdout.resume();
-      return { url: `http://${address}`, pid: child.pid };
-    }
-  }
-  throw new Error(`this did not listen: ${argv.join(" ")}`);
 }
 
 async function ownDriver() {
@@ -139,32 +97,6 @@ async function ownDriver() {
     };
   };
   return { driver, config };
-}
-
-async function call(server, path, body) {
-  const { statusCode, body: answer } = await request(server.url + path, {
-    dispatcher,
-    ...(body === undefined
-      ? {}
-      : {
-          method: "POST",
-          headers: { "content-type": "application/json" },
-          body: JSON.stringify(body),
-        }),
-  });
-  return { status: statusCode, body: await answer.json() };
-}
-
-async function rpc(server, method, name, params = {}) {
-  const body = {
-    jsonrpc: "2.0",
-    id: "1",
-    method,
-    params: { namespace: "bench", sandbox: name, ...params },
-  };
-  const answer = await call(server, "/api/v1/rpc", body);
-  if (answer.status !== 200) throw new Error(`${method}: ${JSON.stringify(answer)}`);
-  return answer.body.result;
 }
 
 function startSandbox(server, name) {
@@ -237,22 +169,6 @@ async function manySandboxes(server) {
   const after = rssMiB(server.pid);
   await Promise.all(names.map((name) => rpc(server, "sandbox.stop", name)));
   return { before, after, firstMs: Math.min(...ready), lastMs: Math.max(...ready) };
-}
-
-/** Milliseconds. */
-async function timed(work) {
-  const begin = performance.now();
-  await work();
-  return performance.now() - begin;
-}
-
-function rssMiB(pid) {
-  return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))[1]) / 1024;
-}
-
-function percentile(samples, share) {
-  const sorted = samples.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 }
 
 function report({ emptyRssMiB, http, starts, calls, many }) {
