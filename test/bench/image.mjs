@@ -3,7 +3,7 @@
  * An image from a registry on loopback to something that can be started: `msb-ts image pull` against skopeo and
  * umoci, and against the floors of moving the same bytes. Rounds alternate; medians are compared.
  *
- *   node test/bench/image.mjs [--image NAME] [--rounds N]
+ *   node test/bench/image.mjs [--image NAME] [--rounds N] [--json FILE]
  *
  * Needs root, for umoci's owners and devices.
  */
@@ -25,6 +25,7 @@ const { values: args } = parseArgs({
   options: {
     image: { type: "string", default: "python" },
     rounds: { type: "string", default: "3" },
+    json: { type: "string" },
   },
 });
 const scratch = fs.mkdtempSync(join(tmpdir(), "msb-bench-image-"));
@@ -121,6 +122,9 @@ function report({ floor, pull: ours, skopeo, copy }, { rssMiB, disk }) {
     `pull / floor ${(oursMs / floorMs).toFixed(2)}, pull / (skopeo + umoci) ${(oursMs / skopeoMs).toFixed(2)}, ` +
       `peak RSS ${rssMiB.toFixed(0)} MiB`,
   );
+  if (args.json === undefined) return;
+  const result = { floorMs, pullMs: oursMs, skopeoMs, rssMiB, diskBytes: disk.sizeBytes };
+  fs.writeFileSync(args.json, JSON.stringify(result));
 }
 
 async function startRegistry() {
