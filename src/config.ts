@@ -150,6 +150,8 @@ export interface ServerOpts {
   readonly maxConcurrentBoots?: number | string;
   /** MSB_MAX_TEMPLATES, default 4: guests that are kept for quick starts without KVM; 0 for none. */
   readonly maxTemplates?: number | string;
+  /** MSB_WARM_GUESTS, default 0: guests that run ahead under libkrun, for each of the two kinds started last. */
+  readonly warmGuests?: number | string;
   /** MSB_LEASE_MS, default 10 minutes: how long running sandboxes wait for a new server when theirs was killed. */
   readonly leaseMs?: number | string;
   /** MSB_BOOT_TIMEOUT_MS, default 60 s: from power-on to ready. */
@@ -186,6 +188,7 @@ export interface ServerSettings {
   };
   readonly maxConcurrentBoots: number;
   readonly maxTemplates: number;
+  readonly warmGuests: number;
   readonly leaseMs: number;
   readonly bootTimeoutMs: number;
   /** 0 for never. */
@@ -263,6 +266,7 @@ export function serverConfig(opts: ServerOpts = {}, env: Env = process.env): Ser
       10_000,
     ),
     maxTemplates: number("maxTemplates", "MSB_MAX_TEMPLATES", 4, 0, 1_000),
+    warmGuests: number("warmGuests", "MSB_WARM_GUESTS", 0, 0, 1_000),
     leaseMs: timer("leaseMs", "MSB_LEASE_MS", 600_000, 1_000),
     bootTimeoutMs: bootTimeoutMs(opts, env),
     idleTimeoutMs: timer("idleTimeoutMs", "MSB_IDLE_TIMEOUT_MS", 0),

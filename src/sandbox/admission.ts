@@ -53,6 +53,13 @@ export class Admission {
     };
   }
 
+  /** Whether so much more would fit. */
+  hasRoom(amount: Budget): boolean {
+    return (["sandboxes", "memoryMiB", "vcpus"] as const).every(
+      (limit) => this.#used[limit] + amount[limit] <= this.budget[limit],
+    );
+  }
+
   /** Waits until another may boot; what it gives ends the turn. */
   bootTurn(signal: AbortSignal): Promise<Disposable> {
     return this.#boots.acquire("Waiting for other boots", signal);

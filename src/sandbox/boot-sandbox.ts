@@ -4,24 +4,27 @@ import { messageOf } from "../errors.js";
 import { throwIfAborted } from "../util/async.js";
 import type { GuestContext } from "./guest-env.js";
 import type { BootOpts, GuestConfig, RunningGuest } from "./guest-source.js";
+import type { HeadStart } from "./head-start.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import type { Sandbox } from "./sandbox.js";
 import type { SandboxSpec } from "./service.js";
 import type { StartStages } from "./start-stages.js";
-import type { TakenTemplate, Templates } from "./templates.js";
 
 /** Of VMs that belong to sandboxes; the reaper ends those that no record names. */
 export const VM_ID_PREFIX = "sb-";
+
+export function newVmId(): string {
+  return `${VM_ID_PREFIX}${randomBytes(6).toString("hex")}`;
+}
 
 export interface BootSandboxOpts {
   readonly spec: SandboxSpec;
   readonly imageDisk: string;
   readonly context: GuestContext;
-  /** Whose disk the private disk is a copy of. */
-  readonly taken: TakenTemplate | undefined;
+  /** Whose disk the private disk is. */
+  readonly headStart: HeadStart | undefined;
   /** Makes the private disk an empty one. */
   readonly remakeDisk: () => Promise<unknown>;
-  readonly templates: Templates;
   readonly deps: SandboxDeps;
   readonly stages: StartStages;
   readonly signal: AbortSignal;
@@ -29,13 +32,13 @@ export interface BootSandboxOpts {
 
 export interface BootedSandbox {
   readonly guest: RunningGuest;
-  readonly isResumed: boolean;
+  readonly hasHeadStart: boolean;
 }
 
-/** Throws as `GuestSource.boot`. A template that does not work is given up, and is no error. */
+/** Throws as `GuestSource.boot`. A head start that does not work is given up, and is no error. */
 export async function bootSandbox(sandbox: Sandbox, opts: BootSandboxOpts): Promise<BootedSandbox> {
   const { spec, deps, stages, signal } = opts;
-  const id = `${VM_ID_PREFIX}${randomBytes(6).toString("hex")}`;
+  const id = opts.headStart?.vmId ?? newVmId();
   const config = {
     id,
     vcpuCount: spec.cpus,
@@ -51,9 +54,9 @@ export async function bootSandbox(sandbox: Sandbox, opts: BootSandboxOpts): Prom
     await sandbox.save();
     throwIfAborted(signal, "The start");
     const how = { hostname, timeoutMs: deps.bootTimeoutMs, signal };
-    const resumed = await resumeTaken(sandbox, config, opts, how);
-    if (resumed !== undefined) return { guest: resumed, isResumed: true };
-    return { guest: await deps.guests.boot(config, how), isResumed: false };
+    const ahead = await startAhead(sandbox, config, opts, how);
+    if (ahead !== undefined) return { guest: ahead, hasHeadStart: true };
+    return { guest: await deps.guests.boot(config, how), hasHeadStart: false };
   });
   const { timings } = booted.guest;
   // The boot was one call; from its process's start to its end it is the agent's.
@@ -63,21 +66,20 @@ export async function bootSandbox(sandbox: Sandbox, opts: BootSandboxOpts): Prom
   return booted;
 }
 
-async function resumeTaken(
+async function startAhead(
   sandbox: Sandbox,
   config: GuestConfig,
-  { taken, templates, deps, signal, remakeDisk }: BootSandboxOpts,
+  { headStart, signal, remakeDisk }: BootSandboxOpts,
   how: BootOpts,
 ): Promise<RunningGuest | undefined> {
-  if (taken === undefined) return undefined;
+  if (headStart === undefined) return undefined;
   try {
-    const saving = await deps.guests.saving();
-    return await saving?.resume(taken.template.guest, config, how);
+    return await headStart.start(config, how);
   } catch (error) {
     throwIfAborted(signal, "The start");
-    templates.drop(taken, error);
-    const message = `The template could not be used, and the sandbox boots as without it: ${messageOf(error)}`;
-    sandbox.event({ type: "template-failed", message });
+    headStart.giveUp(error);
+    const message = `The sandbox boots cold, for the guest that was ready for it failed: ${messageOf(error)}`;
+    sandbox.event({ type: "head-start-failed", message });
     await remakeDisk();
     return undefined;
   }

@@ -43,6 +43,8 @@ export type GuestConfig = Omit<VmConfig, "bootDisk" | "lifetime" | "leaseMs">;
 export interface GuestSource {
   /** Boots a detached VM, ready. Throws as `Guest.boot`. */
   boot(config: GuestConfig, opts: BootOpts): Promise<RunningGuest>;
+  /** Makes a guest that was booted ahead one of its own, as `GuestSaving.resume`. The one it was is of no use then. */
+  claim(guest: RunningGuest, opts: BootOpts): Promise<RunningGuest>;
   /** Null where guests cannot be kept. */
   saving(): Promise<GuestSaving | null>;
   /** Takes over a VM that another process started. `ended`: it is gone; null where nobody knows how. */

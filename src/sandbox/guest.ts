@@ -101,7 +101,22 @@ export class Guest implements RunningGuest, AsyncDisposable {
     });
   }
 
-  static async #start(config: VmConfig, how: BootClock, steps: BootSteps): Promise<Guest> {
+  /** The same for a guest that runs, whose agent's client is closed. It ends when that fails. */
+  static async claim(ready: RunningGuest, opts: BootGuestOpts = {}): Promise<Guest> {
+    const { vm, nonce: known } = ready;
+    ready.agent.close();
+    return Guest.#start(vm, bootClock(opts), {
+      start: async () => vm,
+      makeReady: (_vm, nonce, signal) =>
+        makeOwn(vm, { nonce, opts, config: vm, signal, saved: { nonce: known } }),
+    });
+  }
+
+  static async #start(
+    config: Pick<VmConfig, "id">,
+    how: BootClock,
+    steps: BootSteps,
+  ): Promise<Guest> {
     const { opts, clock, timeoutMs } = how;
     const signal = opts.signal === undefined ? clock : AbortSignal.any([clock, opts.signal]);
     const startedAt = performance.now();
@@ -198,14 +213,14 @@ interface BootSteps {
   readonly makeReady: (vm: MicroVm, nonce: string, signal: AbortSignal) => Promise<ReadyAgent>;
 }
 
-interface ReadyOpts {
+interface ReadyOpts<Config = Pick<VmConfig, "id">> {
   readonly nonce: string;
   readonly opts: BootGuestOpts;
-  readonly config: VmConfig;
+  readonly config: Config;
   readonly signal: AbortSignal;
 }
 
-async function makeReady(vm: MicroVm, ready: ReadyOpts): Promise<ReadyAgent> {
+async function makeReady(vm: MicroVm, ready: ReadyOpts<VmConfig>): Promise<ReadyAgent> {
   const { nonce, config, signal } = ready;
   const image = GUEST_DEVICES.image;
   const upper = config.upperDisk === null ? null : GUEST_DEVICES.upper;
@@ -220,7 +235,7 @@ async function makeReady(vm: MicroVm, ready: ReadyOpts): Promise<ReadyAgent> {
 
 async function makeOwn(
   vm: MicroVm,
-  ready: ReadyOpts & { readonly saved: SavedGuest },
+  ready: ReadyOpts & { readonly saved: Pick<SavedGuest, "nonce"> },
 ): Promise<ReadyAgent> {
   const { nonce, signal, saved } = ready;
   return whileAlive(vm, signal, "The start", async () => {
@@ -273,7 +288,7 @@ async function whileAlive<T>(
 }
 
 function bootTimeout(
-  config: VmConfig,
+  config: Pick<VmConfig, "id">,
   timeoutMs: number,
   exit: VmExit | undefined,
   cause: unknown,

@@ -3,7 +3,13 @@ import { isMsbError } from "../errors.js";
 import type { VmConfig, VmExit } from "../hypervisor/driver.js";
 import type { Hypervisor } from "../hypervisor/open.js";
 import { Guest } from "./guest.js";
-import type { BootOpts, GuestConfig, GuestSaving, GuestSource } from "./guest-source.js";
+import type {
+  BootOpts,
+  GuestConfig,
+  GuestSaving,
+  GuestSource,
+  RunningGuest,
+} from "./guest-source.js";
 import { saveGuest } from "./save-guest.js";
 
 export interface HypervisorGuestsOpts {
@@ -23,6 +29,10 @@ export class HypervisorGuests implements GuestSource {
 
   async boot(config: GuestConfig, opts: BootOpts): Promise<Guest> {
     return Guest.boot(this.#hypervisor.driver, this.#detached(config), opts);
+  }
+
+  async claim(guest: RunningGuest, opts: BootOpts): Promise<Guest> {
+    return Guest.claim(guest, opts);
   }
 
   async saving(): Promise<GuestSaving | null> {

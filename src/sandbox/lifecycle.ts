@@ -5,6 +5,8 @@ import { forEachBounded } from "../util/bounded.js";
 import { KeyedMutex } from "../util/keyed-mutex.js";
 import { Admission } from "./admission.js";
 import type { SandboxDeps } from "./manager-opts.js";
+import type { HeadStarts } from "./head-start.js";
+import { openHeadStarts } from "./open-head-starts.js";
 import { diskSizeFor } from "./private-disk.js";
 import { Reaper } from "./reaper.js";
 import { describeBroken, RecordStore } from "./record-store.js";
@@ -25,7 +27,6 @@ import { type StartFlight, StartFlights } from "./start-flights.js";
 import { type ReadySandbox, startSandbox } from "./starter.js";
 import { isActive } from "./state.js";
 import { stopRun } from "./stop-run.js";
-import { Templates } from "./templates.js";
 import { vmEnd } from "./vm-end.js";
 
 /** Sandboxes that are taken over, stopped or let go at the same time. */
@@ -37,7 +38,7 @@ export class SandboxLifecycle {
   readonly #deps: SandboxDeps;
   readonly #store: RecordStore;
   readonly #reaper: Reaper;
-  readonly #templates: Templates;
+  readonly #headStarts: HeadStarts;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #turns = new KeyedMutex();
   readonly #starts = new StartFlights<SandboxInfo>();
@@ -49,10 +50,7 @@ export class SandboxLifecycle {
     this.#deps = deps;
     this.#store = new RecordStore(deps.paths);
     this.admission = new Admission(deps);
-    this.#templates = new Templates({
-      deps,
-      bootTurn: (signal) => this.admission.bootTurn(signal),
-    });
+    this.#headStarts = openHeadStarts(deps, this.admission);
     this.#reaper = new Reaper({
       guests: deps.guests,
       store: this.#store,
@@ -174,8 +172,8 @@ export class SandboxLifecycle {
     const spec = opts === null ? sandbox.record.spec : this.#resolve(withDiskOf(sandbox, opts));
     const deps = this.#deps;
     const admission = this.admission;
-    const templates = this.#templates;
-    const how = { spec, signal, onProgress, deps, admission, templates };
+    const headStarts = this.#headStarts;
+    const how = { spec, signal, onProgress, deps, admission, headStarts };
     this.#run(sandbox, await startSandbox(sandbox, how));
   }
 
@@ -261,7 +259,7 @@ export class SandboxLifecycle {
   async #close(sandboxes: "stop" | "detach"): Promise<void> {
     this.#starts.callOffAll(shuttingDown());
     await this.#reaper.end();
-    await this.#templates.close();
+    await this.#headStarts.close();
     await this.#forAll("The end of the server", async (sandbox) => {
       using _turn = await this.#turns.lock(sandbox.name, "The end of the server");
       if (sandbox.isRemoved) return;
@@ -320,7 +318,7 @@ export class SandboxLifecycle {
 
   #vmIds(): ReadonlySet<string> {
     const ids = [...this.#sandboxes.values()].flatMap(({ record }) => record.vm?.id ?? []);
-    return new Set(ids);
+    return new Set([...ids, ...this.#headStarts.vmIds()]);
   }
 }
 

@@ -38,6 +38,8 @@ export interface SandboxManagerOpts {
   readonly prewarm?: Prewarm;
   /** Guests that are kept for quick starts; default 0. */
   readonly maxTemplates?: number;
+  /** Guests that run ahead where none can be kept, for each kind of sandbox; default 0. */
+  readonly warmGuests?: number;
   readonly onNotice?: OnNotice;
   readonly makeUpperDisk?: MakeUpperDisk;
   readonly readProcessUsage?: ReadProcessUsage;
@@ -59,6 +61,7 @@ export function sandboxDeps(opts: SandboxManagerOpts): SandboxDeps {
     maxOutputBytes: 64 * 1024 ** 2,
     prewarm: "background",
     maxTemplates: 0,
+    warmGuests: 0,
     onNotice: () => {},
     makeUpperDisk: (path, { sizeBytes, signal }) =>
       createUpperDisk(path, { sizeBytes, signal, paths }),

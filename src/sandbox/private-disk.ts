@@ -25,6 +25,14 @@ export function diskSizeFor(opts: SandboxSpecOpts, disk: DiskRecord | null): num
   return opts.diskMiB;
 }
 
+/** Whether the next `ensurePrivateDisk` makes a disk, as far as the record knows. */
+export function needsDisk(sandbox: Sandbox, image: BootableImage, spec: SandboxSpec): boolean {
+  const { disk } = sandbox.record;
+  return (
+    disk === null || whyUnfit(disk, { digest: image.digest, sizeMiB: spec.diskMiB }) !== undefined
+  );
+}
+
 /**
  * Makes the disk if there is none, or none that fits, and says whether it did. The record says that there is one only
  * when there is.
@@ -63,10 +71,18 @@ async function whyReplaced(
   wanted: DiskRecord,
   sandbox: Sandbox,
 ): Promise<string | undefined> {
-  if (disk.digest !== wanted.digest) return `it was made for the image ${disk.image}`;
-  if (disk.sizeMiB !== wanted.sizeMiB) return `it had ${disk.sizeMiB} MiB`;
+  const unfit = whyUnfit(disk, wanted);
+  if (unfit !== undefined) return unfit;
   const info = await stat(sandbox.paths.upperDisk).catch(() => undefined);
   return info?.isFile() ? undefined : "its file was gone";
+}
+
+function whyUnfit(
+  disk: DiskRecord,
+  wanted: Pick<DiskRecord, "digest" | "sizeMiB">,
+): string | undefined {
+  if (disk.digest !== wanted.digest) return `it was made for the image ${disk.image}`;
+  return disk.sizeMiB === wanted.sizeMiB ? undefined : `it had ${disk.sizeMiB} MiB`;
 }
 
 async function replaceDisk(

@@ -10,16 +10,16 @@ import { ensureBootImage } from "./boot-image.js";
 import { type BootedSandbox, bootSandbox } from "./boot-sandbox.js";
 import { type GuestContext, guestContext } from "./guest-env.js";
 import type { RunningGuest } from "./guest-source.js";
+import type { HeadStart, HeadStarts } from "./head-start.js";
 import type { MakeUpperDisk, SandboxDeps } from "./manager-opts.js";
 import { languageOf } from "./prewarm.js";
-import { ensurePrivateDisk } from "./private-disk.js";
+import { ensurePrivateDisk, needsDisk } from "./private-disk.js";
 import type { RunningSandboxOpts } from "./running-sandbox.js";
 import { openSandboxKernels, prewarm } from "./sandbox-kernels.js";
 import type { Sandbox } from "./sandbox.js";
 import type { SandboxSpec } from "./service.js";
 import { StartStages } from "./start-stages.js";
-import { adoptedKernels, type Template, templateShape, templateSpec } from "./template.js";
-import type { TakenTemplate, Templates } from "./templates.js";
+import { adoptedKernels, templateShape, templateSpec } from "./template.js";
 import { makeWorkdir } from "./workdir.js";
 
 export interface StartSandboxOpts {
@@ -28,7 +28,7 @@ export interface StartSandboxOpts {
   readonly onProgress: OnProgress;
   readonly deps: SandboxDeps;
   readonly admission: Admission;
-  readonly templates: Templates;
+  readonly headStarts: HeadStarts;
 }
 
 /** A sandbox that is ready. */
@@ -65,7 +65,6 @@ class StartAttempt {
   #guest: RunningGuest | undefined;
   #kernels: Kernels | undefined;
   #endConsole: (() => Promise<void>) | undefined;
-  /** And was made empty. */
   #isDiskNew = false;
 
   constructor(
@@ -77,7 +76,7 @@ class StartAttempt {
 
   async run(): Promise<ReadySandbox> {
     const { sandbox, stages } = this;
-    const { deps, admission, templates, spec, signal, onProgress } = this.opts;
+    const { deps, admission, headStarts, spec, signal, onProgress } = this.opts;
     await this.#begin();
     const { disk } = sandbox.record;
     // Nothing prunes the image before the record, which others read, says that its disk is made for it.
@@ -86,21 +85,22 @@ class StartAttempt {
       ensureBootImage(deps.images, { image: spec.image, disk }, { signal, onProgress, pin }),
     );
     sandbox.bootImage = image.digest;
-    const shape = templateShape(image, spec);
-    using taken = templates.take(shape);
+    await using taken = needsDisk(sandbox, image, spec)
+      ? headStarts.take(templateShape(image, spec))
+      : undefined;
     const usable = await stages.run("disk", () => this.#makeDisk(image, taken));
     const context = guestContext(image.config, spec);
     using _turn = await stages.run("admission", () => admission.bootTurn(signal));
-    const { guest, isResumed } = await this.#boot(image, context, usable);
+    const { guest, hasHeadStart } = await this.#boot(image, context, usable);
     using clock = new ReadyClock(sandbox.name, deps, signal);
     await stages.run("agent", () => makeWorkdir(guest.agent, context.workdir, clock.signal));
-    const template = isResumed ? usable?.template : undefined;
+    const headStart = hasHeadStart ? usable : undefined;
     const kernels = await stages.run("kernel", () =>
-      this.#openKernels({ guest, template, context, image, signal: clock.signal }),
+      this.#openKernels({ guest, headStart, context, image, signal: clock.signal }),
     );
     throwIfAborted(clock.signal, "The start");
     const ready = await this.#ready(guest, kernels, context);
-    if (this.#isDiskNew && !isResumed) templates.prepare(templateSpec(image, spec, deps.prewarm));
+    if (this.#isDiskNew) headStarts.prepare(templateSpec(image, spec, deps.prewarm));
     return ready;
   }
 
@@ -149,34 +149,35 @@ class StartAttempt {
     await sandbox.save();
   }
 
-  /** The template that the guest may go on from, if its disk became the sandbox's. */
+  /** The head start that can be used: its disk is the sandbox's now. */
   async #makeDisk(
     image: BootableImage,
-    taken: TakenTemplate | undefined,
-  ): Promise<TakenTemplate | undefined> {
-    const { deps, templates } = this.opts;
+    taken: HeadStart | undefined,
+  ): Promise<HeadStart | undefined> {
+    const { deps, signal } = this.opts;
     if (taken !== undefined) {
-      const copy: MakeUpperDisk = (path) => taken.template.guest.vm.copyUpperDisk(path);
       try {
-        return (await this.#ensureDisk(image, copy)) ? taken : undefined;
+        await this.#ensureDisk(image, (path) => taken.placeDisk(path));
+        return taken;
       } catch (error) {
-        if (this.opts.signal.aborted || isMsbError(error, "MSB_ERR_NO_SPACE")) throw error;
-        templates.drop(taken, error);
+        if (signal.aborted || isMsbError(error, "MSB_ERR_NO_SPACE")) throw error;
+        taken.giveUp(error);
       }
     }
-    this.#isDiskNew = await this.#ensureDisk(image, deps.makeUpperDisk);
+    await this.#ensureDisk(image, deps.makeUpperDisk);
     return undefined;
   }
 
-  async #ensureDisk(image: BootableImage, makeUpperDisk: MakeUpperDisk): Promise<boolean> {
+  async #ensureDisk(image: BootableImage, makeUpperDisk: MakeUpperDisk): Promise<void> {
     const { spec, signal } = this.opts;
-    return ensurePrivateDisk(this.sandbox, image, spec, { makeUpperDisk, signal });
+    const isNew = await ensurePrivateDisk(this.sandbox, image, spec, { makeUpperDisk, signal });
+    this.#isDiskNew ||= isNew;
   }
 
   async #boot(
     image: BootableImage,
     context: GuestContext,
-    taken: TakenTemplate | undefined,
+    headStart: HeadStart | undefined,
   ): Promise<BootedSandbox> {
     const { sandbox, stages } = this;
     const { deps } = this.opts;
@@ -184,7 +185,7 @@ class StartAttempt {
       ...this.opts,
       stages,
       context,
-      taken,
+      headStart,
       imageDisk: image.disk.path,
       remakeDisk: async () => {
         sandbox.update({ disk: null });
@@ -199,15 +200,15 @@ class StartAttempt {
 
   async #openKernels(opts: {
     readonly guest: RunningGuest;
-    readonly template: Template | undefined;
+    readonly headStart: HeadStart | undefined;
     readonly context: GuestContext;
     readonly image: BootableImage;
     readonly signal: AbortSignal;
   }): Promise<Kernels> {
-    const { guest, template, context, image, signal } = opts;
+    const { guest, headStart, context, image, signal } = opts;
     const { sandbox } = this;
     const { deps, spec } = this.opts;
-    const adopted = await adoptedKernels(guest.agent, template, context);
+    const adopted = await adoptedKernels(guest.agent, headStart, context);
     const kernels = await openSandboxKernels(sandbox, guest, context, { deps, signal, ...adopted });
     this.#kernels = kernels;
     const language = deps.prewarm === "off" ? undefined : languageOf(spec.image, image.config);

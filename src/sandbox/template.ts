@@ -9,6 +9,7 @@ import type { BootableImage } from "../oci/images.js";
 import { tempName } from "../util/atomic-file.js";
 import { closeCommands } from "./close-commands.js";
 import { type GuestContext, guestContext } from "./guest-env.js";
+import type { HeadStart } from "./head-start.js";
 import type { GuestSaving, SavedGuest } from "./guest-source.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import { languageOf, type Prewarm } from "./prewarm.js";
@@ -47,6 +48,10 @@ export function templateShape(
   return { imageDisk: image.disk.path, cpus, memoryMiB, diskMiB };
 }
 
+export function keyOf({ imageDisk, cpus, memoryMiB, diskMiB }: TemplateShape): string {
+  return JSON.stringify([imageDisk, cpus, memoryMiB, diskMiB]);
+}
+
 /** The template that would have served a sandbox; it has nothing of the sandbox's own. */
 export function templateSpec(
   image: BootableImage,
@@ -62,21 +67,24 @@ export function templateSpec(
   };
 }
 
-/** How kernels are opened in a guest that goes on from `template`: its interpreters serve in their own context only. */
+/** How kernels are opened in a guest that had a head start: its interpreters serve in their own context only. */
 export async function adoptedKernels(
   agent: AgentClient,
-  template: Template | undefined,
+  headStart: Pick<HeadStart, "spec" | "kernels"> | undefined,
   context: GuestContext,
 ): Promise<{ readonly adopt?: KernelsSnapshot; readonly isResumed?: boolean }> {
-  if (template === undefined) return {};
-  if (isDeepStrictEqual(template.spec.context, context)) {
-    return { adopt: template.kernels, isResumed: true };
+  if (headStart === undefined) return {};
+  if (isDeepStrictEqual(headStart.spec.context, context)) {
+    return { adopt: headStart.kernels, isResumed: true };
   }
   await closeCommands(agent, null);
   return {};
 }
 
-type TemplateDeps = Pick<SandboxDeps, "paths" | "openKernels" | "makeUpperDisk" | "bootTimeoutMs">;
+export type TemplateDeps = Pick<
+  SandboxDeps,
+  "paths" | "openKernels" | "makeUpperDisk" | "bootTimeoutMs"
+>;
 
 /** Throws what each step throws; leaves nothing behind then. */
 export async function makeTemplate(
@@ -107,10 +115,11 @@ export async function makeTemplate(
   }
 }
 
-async function prepareGuest(
+/** What programs of the image find: its folder, and its interpreter, which has run some code. */
+export async function prepareGuest(
   agent: AgentClient,
   { context, language }: TemplateSpec,
-  deps: TemplateDeps,
+  deps: Pick<SandboxDeps, "openKernels">,
   signal: AbortSignal,
 ): Promise<KernelsSnapshot> {
   const { env, workdir, user } = context;

@@ -1,8 +1,16 @@
 /** The templates of a server: made in the background after a start that would have used one, the least used given up. */
 import { freemem } from "node:os";
-import { messageOf } from "../errors.js";
+import { messageOf, MsbError } from "../errors.js";
+import type { BootOpts, GuestConfig, RunningGuest, SavedGuest } from "./guest-source.js";
+import type { HeadStart, HeadStarts } from "./head-start.js";
 import type { SandboxDeps } from "./manager-opts.js";
-import { makeTemplate, type Template, type TemplateShape, type TemplateSpec } from "./template.js";
+import {
+  keyOf,
+  makeTemplate,
+  type Template,
+  type TemplateShape,
+  type TemplateSpec,
+} from "./template.js";
 
 const MIB = 1024 ** 2;
 /** Of the host's memory that is left, the share that a new template may take. */
@@ -14,10 +22,6 @@ export interface TemplatesOpts {
   readonly bootTurn: (signal: AbortSignal) => Promise<Disposable>;
 }
 
-export interface TakenTemplate extends Disposable {
-  readonly template: Template;
-}
-
 /** Its files are open until the last start that goes on from it has them. */
 class SharedTemplate {
   #users = 0;
@@ -25,16 +29,14 @@ class SharedTemplate {
 
   constructor(readonly template: Template) {}
 
-  take(): TakenTemplate {
+  /** What it gives ends the use. */
+  use(): () => void {
     this.#users += 1;
-    let isHeld = true;
-    return {
-      template: this.template,
-      [Symbol.dispose]: () => {
-        if (isHeld) this.#users -= 1;
-        isHeld = false;
-        this.#disposeUnused();
-      },
+    let isUsed = true;
+    return () => {
+      if (isUsed) this.#users -= 1;
+      isUsed = false;
+      this.#disposeUnused();
     };
   }
 
@@ -48,7 +50,7 @@ class SharedTemplate {
   }
 }
 
-export class Templates {
+export class Templates implements HeadStarts {
   /** Those used last come last. */
   readonly #ready = new Map<string, SharedTemplate>();
   /** Keys of those that are made, and of those that could not be. */
@@ -58,17 +60,27 @@ export class Templates {
 
   constructor(private readonly opts: TemplatesOpts) {}
 
-  /** One that fits, which is there until it is given back. */
-  take(shape: TemplateShape): TakenTemplate | undefined {
+  take(shape: TemplateShape): HeadStart | undefined {
     const key = keyOf(shape);
-    const template = this.#ready.get(key);
-    if (template === undefined) return undefined;
+    const shared = this.#ready.get(key);
+    if (shared === undefined) return undefined;
     this.#ready.delete(key);
-    this.#ready.set(key, template);
-    return template.take();
+    this.#ready.set(key, shared);
+    const { template } = shared;
+    const { spec, guest, kernels } = template;
+    const giveBack = shared.use();
+    return {
+      spec,
+      kernels,
+      vmId: null,
+      placeDisk: (path) => guest.vm.copyUpperDisk(path),
+      start: (config, opts) => this.#resume(guest, config, opts),
+      giveUp: (error) => this.#drop(shared, error),
+      [Symbol.asyncDispose]: async () => giveBack(),
+    };
   }
 
-  /** Makes one unless there is one, in the background, one after the other. Never throws. */
+  /** One unless there is one, one after the other. */
   prepare(spec: TemplateSpec): void {
     const key = keyOf(spec);
     const { maxTemplates } = this.opts.deps;
@@ -82,17 +94,8 @@ export class Templates {
     await this.#work;
   }
 
-  /** It cannot be used, and is not made again. */
-  drop({ template }: TakenTemplate, error: unknown): void {
-    const key = keyOf(template.spec);
-    const shared = this.#ready.get(key);
-    if (shared?.template !== template) return;
-    this.#ready.delete(key);
-    this.#begun.add(key);
-    shared.retire();
-    this.#tell("warning", "A template could not be used, and was given up", template.spec, {
-      error: messageOf(error),
-    });
+  vmIds(): readonly string[] {
+    return [];
   }
 
   async close(): Promise<void> {
@@ -100,6 +103,24 @@ export class Templates {
     await this.#work;
     for (const template of this.#ready.values()) template.retire();
     this.#ready.clear();
+  }
+
+  async #resume(saved: SavedGuest, config: GuestConfig, opts: BootOpts): Promise<RunningGuest> {
+    const saving = await this.opts.deps.guests.saving();
+    if (saving === null) throw new MsbError("MSB_ERR_INTERNAL", "No guest can be kept any more.");
+    return saving.resume(saved, config, opts);
+  }
+
+  /** It is not made again. */
+  #drop(shared: SharedTemplate, error: unknown): void {
+    const { spec } = shared.template;
+    const key = keyOf(spec);
+    if (this.#ready.get(key) !== shared) return;
+    this.#ready.delete(key);
+    this.#begun.add(key);
+    shared.retire();
+    const message = "A template could not be used, and was given up";
+    this.#tell("warning", message, spec, { error: messageOf(error) });
   }
 
   async #make(key: string, spec: TemplateSpec): Promise<void> {
@@ -144,8 +165,4 @@ export class Templates {
     const shape = { imageDisk, cpus, memoryMiB, diskMiB };
     this.opts.deps.onNotice({ kind, message, details: { shape, ...facts } });
   }
-}
-
-function keyOf({ imageDisk, cpus, memoryMiB, diskMiB }: TemplateShape): string {
-  return JSON.stringify([imageDisk, cpus, memoryMiB, diskMiB]);
 }

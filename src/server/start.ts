@@ -76,6 +76,7 @@ async function assemble(scope: LaunchScope, cleanUp: CleanUp): Promise<Launched>
     budget: settings.budget,
     concurrentBoots: settings.maxConcurrentBoots,
     maxTemplates: settings.maxTemplates,
+    warmGuests: settings.warmGuests,
     bootTimeoutMs: settings.bootTimeoutMs,
     maxOutputBytes: settings.http.maxOutputBytes,
     limits: {

@@ -4,6 +4,7 @@ import type { HypervisorDriver, VmExit } from "../../src/hypervisor/driver.js";
 import { vmExitError } from "../../src/hypervisor/exit-error.js";
 import { Guest } from "../../src/sandbox/guest.js";
 import type {
+  BootOpts,
   GuestConfig,
   GuestSaving,
   GuestSource,
@@ -59,6 +60,13 @@ export class FakeGuests implements GuestSource {
     return guest;
   }
 
+  async claim(ready: RunningGuest, opts: BootOpts): Promise<RunningGuest> {
+    const machine = this.machines.get(ready.vm.id);
+    const guest = await Guest.claim(ready, opts);
+    if (machine !== undefined) machine.nonce = guest.nonce;
+    return guest;
+  }
+
   async saving(): Promise<GuestSaving | null> {
     return null;
   }
@@ -102,6 +110,7 @@ export class FakeGuests implements GuestSource {
     const vm = new FakeVm(config.id, "qemu", agent.socketPath);
     const machine = { config, vm, agent, nonce: "" };
     agent.on("core.setup", () => ({ timings: [] }));
+    agent.on("core.resume", () => ({}));
     agent.on("core.metrics", () => METRICS);
     agent.on("core.shutdown", () => {
       setImmediate(() => vm.end({ reason: "stopped" }));

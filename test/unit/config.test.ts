@@ -67,6 +67,7 @@ describe("the configuration of a server", () => {
       budget: { sandboxes: 3, memoryMiB: 4, vcpus: 5 },
       maxConcurrentBoots: 6,
       maxTemplates: 4,
+      warmGuests: 0,
       leaseMs: 7_000,
       bootTimeoutMs: 8_000,
       idleTimeoutMs: 9,

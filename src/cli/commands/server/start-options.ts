@@ -30,6 +30,7 @@ export interface StartOpts extends HomeOpts {
   readonly vcpuBudget?: string;
   readonly maxConcurrentBoots?: string;
   readonly maxTemplates?: string;
+  readonly warmGuests?: string;
   readonly maxBodyMib?: string;
   readonly maxOutputMib?: string;
   readonly idleTimeoutMs?: string;
@@ -125,6 +126,13 @@ const SETTINGS: readonly Setting[] = [
     fallback: "4",
   },
   {
+    flags: "--warm-guests <n>",
+    variable: "MSB_WARM_GUESTS",
+    meaning:
+      "guests that run ahead under libkrun, for each of the two kinds of sandboxes started last",
+    fallback: "0",
+  },
+  {
     flags: "--max-body-mib <n>",
     variable: "MSB_MAX_BODY_MIB",
     meaning: "largest body of one request",
@@ -217,6 +225,7 @@ export function serverOptsOf(opts: StartOpts): ServerOpts {
     vcpuBudget: opts.vcpuBudget,
     maxConcurrentBoots: opts.maxConcurrentBoots,
     maxTemplates: opts.maxTemplates,
+    warmGuests: opts.warmGuests,
     maxBodyMiB: opts.maxBodyMib,
     maxOutputMiB: opts.maxOutputMib,
     idleTimeoutMs: opts.idleTimeoutMs,

@@ -84,7 +84,7 @@ describe("server start", () => {
     const words =
       `server start --host ::1 --port 0 -p ${path}/other --key-file k --hypervisor qemu --shutdown detach ` +
       "--allow-host a.example --allow-host b.example --cors-origin * --max-sandboxes 1 --memory-budget-mib 2 " +
-      "--vcpu-budget 3 --max-concurrent-boots 4 --max-templates 2 --max-body-mib 5 --max-output-mib 6 --idle-timeout-ms 7 " +
+      "--vcpu-budget 3 --max-concurrent-boots 4 --max-templates 2 --warm-guests 3 --max-body-mib 5 --max-output-mib 6 --idle-timeout-ms 7 " +
       "--max-lifetime-ms 8 --boot-timeout-ms 9000 --lease-ms 10000 --log-level debug";
     const { exitCode } = await cli(words.split(" "), { env, ...stoppedWhenReady(seen) });
     expect(exitCode).toBe(0);
@@ -103,6 +103,7 @@ describe("server start", () => {
         budget: { sandboxes: 1, memoryMiB: 2, vcpus: 3 },
         maxConcurrentBoots: 4,
         maxTemplates: 2,
+        warmGuests: 3,
         idleTimeoutMs: 7,
         maxLifetimeMs: 8,
         bootTimeoutMs: 9_000,

@@ -1,0 +1,30 @@
+/** A guest that was made ready before anybody asked for it: types only. */
+import type { KernelsSnapshot } from "../kernel/kernels.js";
+import type { BootOpts, GuestConfig, RunningGuest } from "./guest-source.js";
+import type { TemplateShape, TemplateSpec } from "./template.js";
+
+/** For one start; what that did not use of it is given back in the end. */
+export interface HeadStart extends AsyncDisposable {
+  readonly spec: TemplateSpec;
+  /** Of interpreters that have the spec's context. */
+  readonly kernels: KernelsSnapshot;
+  /** Of a microVM that runs already. */
+  readonly vmId: string | null;
+  /** Puts its private disk to `path`, where there is no file. */
+  placeDisk(path: string): Promise<void>;
+  /** The guest, as one of its own. Throws as `Guest.resume`. */
+  start(config: GuestConfig, opts: BootOpts): Promise<RunningGuest>;
+  /** It did not work, and nobody is to get the like again. */
+  giveUp(error: unknown): void;
+}
+
+/** Where they come from. */
+export interface HeadStarts {
+  /** One that fits, for this caller alone. */
+  take(shape: TemplateShape): HeadStart | undefined;
+  /** After a start that had none: makes some, in the background. Never throws. */
+  prepare(spec: TemplateSpec): void;
+  /** The microVMs of its own that run. */
+  vmIds(): readonly string[];
+  close(): Promise<void>;
+}

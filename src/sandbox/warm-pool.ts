@@ -1,0 +1,201 @@
+/**
+ * Guests that run before anybody asks for them, for drivers that cannot keep any: some of each of the kinds that were
+ * started last. Each is handed out once. They take only what sandboxes leave.
+ */
+import { freemem, totalmem } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../errors.js";
+import type { Admission } from "./admission.js";
+import type { HeadStart, HeadStarts } from "./head-start.js";
+import type { SandboxDeps } from "./manager-opts.js";
+import { keyOf, type TemplateShape, type TemplateSpec } from "./template.js";
+import { makeWarmGuest, type WarmGuest } from "./warm-guest.js";
+
+const MIB = 1024 ** 2;
+/** Kinds that have running guests at the same time. */
+const MAX_KINDS = 2;
+/** From the boot of one to the next. */
+const REFILL_PAUSE_MS = 1_000;
+const PRESSURE_CHECK_MS = 5_000;
+/** Of the host's memory; when less is free the guests end. */
+const LOW_MEMORY_SHARE = 0.1;
+
+interface Kind {
+  readonly spec: TemplateSpec;
+  readonly guests: Set<WarmGuest>;
+  /** None could be made; there will be no other try. */
+  isBroken: boolean;
+}
+
+export interface WarmPoolOpts {
+  readonly deps: SandboxDeps;
+  readonly admission: Pick<Admission, "bootTurn" | "hasRoom">;
+  /** Default: the host's. */
+  readonly freeBytes?: () => number;
+}
+
+export class WarmPool implements HeadStarts {
+  /** The kind that was started last comes last. */
+  readonly #kinds = new Map<string, Kind>();
+  /** Handed out, and not yet in a record. */
+  readonly #lent = new Set<string>();
+  readonly #closing = new AbortController();
+  readonly #ends = new Set<Promise<void>>();
+  readonly #freeBytes: () => number;
+  #filling: Promise<void> | undefined;
+  #endCheck: (() => void) | undefined;
+
+  constructor(private readonly opts: WarmPoolOpts) {
+    this.#freeBytes = opts.freeBytes ?? freemem;
+  }
+
+  take(shape: TemplateShape): HeadStart | undefined {
+    const kind = this.#kinds.get(keyOf(shape));
+    const [warm] = kind?.guests ?? [];
+    if (kind === undefined || warm === undefined) return undefined;
+    kind.guests.delete(warm);
+    this.#lent.add(warm.vmId);
+    let isUsed = false;
+    return {
+      spec: kind.spec,
+      kernels: warm.kernels,
+      vmId: warm.vmId,
+      placeDisk: (path) => warm.moveDisk(path),
+      start: async (_config, opts) => {
+        const guest = await warm.claim(opts);
+        isUsed = true;
+        return guest;
+      },
+      giveUp: (error) => this.#warn("A running guest could not be used", kind.spec, error),
+      [Symbol.asyncDispose]: async () => {
+        if (!isUsed) await warm.end();
+        this.#lent.delete(warm.vmId);
+      },
+    };
+  }
+
+  prepare(spec: TemplateSpec): void {
+    if (this.opts.deps.warmGuests === 0 || this.#closing.signal.aborted) return;
+    const key = keyOf(spec);
+    const kind = this.#kinds.get(key) ?? { spec, guests: new Set(), isBroken: false };
+    this.#kinds.delete(key);
+    this.#kinds.set(key, kind);
+    const [oldest] = this.#kinds.keys();
+    if (oldest !== undefined && this.#kinds.size > MAX_KINDS) this.#forget(oldest);
+    this.#yield();
+    this.#fill();
+  }
+
+  vmIds(): readonly string[] {
+    return [...this.#all().map(({ vmId }) => vmId), ...this.#lent];
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#endCheck?.();
+    await this.#filling;
+    for (const key of [...this.#kinds.keys()]) this.#forget(key);
+    await Promise.all(this.#ends);
+  }
+
+  /** Resolves when there are as many as there are to be, or no more can be made. */
+  async settled(): Promise<void> {
+    await this.#filling;
+    await Promise.all(this.#ends);
+  }
+
+  #fill(): void {
+    this.#filling ??= this.#makeMissing().finally(() => (this.#filling = undefined));
+  }
+
+  async #makeMissing(): Promise<void> {
+    const { signal } = this.#closing;
+    const { deps, admission } = this.opts;
+    if ((await deps.guests.saving()) !== null) return;
+    for (let kind = this.#wanting(); kind !== undefined; kind = this.#wanting()) {
+      try {
+        using _turn = await admission.bootTurn(signal);
+        this.#add(kind, await makeWarmGuest(kind.spec, deps, signal));
+      } catch (error) {
+        if (signal.aborted) return;
+        kind.isBroken = true;
+        this.#warn("No guest could be made ready ahead", kind.spec, error);
+      }
+      await sleep(REFILL_PAUSE_MS, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  /** The kind that was started last of those that lack one. */
+  #wanting(): Kind | undefined {
+    if (this.#closing.signal.aborted) return undefined;
+    return [...this.#kinds.values()]
+      .toReversed()
+      .find(
+        ({ spec, guests, isBroken }) =>
+          !isBroken && guests.size < this.opts.deps.warmGuests && this.#hasRoomFor(spec),
+      );
+  }
+
+  #add(kind: Kind, warm: WarmGuest): void {
+    if (this.#kinds.get(keyOf(kind.spec)) !== kind) return this.#end(warm);
+    kind.guests.add(warm);
+    void warm.ended.then(() => {
+      if (kind.guests.delete(warm)) this.#end(warm);
+    });
+    this.#endCheck ??= this.opts.deps.clock.after(PRESSURE_CHECK_MS, () => this.#check());
+  }
+
+  #check(): void {
+    this.#endCheck = undefined;
+    this.#yield();
+    if (this.#all().length === 0 || this.#closing.signal.aborted) return;
+    this.#endCheck = this.opts.deps.clock.after(PRESSURE_CHECK_MS, () => this.#check());
+  }
+
+  /** Ends what is in the way of sandboxes, those of the oldest kind first. */
+  #yield(): void {
+    if (this.#freeBytes() < totalmem() * LOW_MEMORY_SHARE) {
+      for (const { guests } of this.#kinds.values()) this.#empty(guests);
+    }
+    for (const { guests } of this.#kinds.values()) {
+      if (this.#hasRoomFor(null)) return;
+      this.#empty(guests);
+    }
+  }
+
+  #hasRoomFor(spec: TemplateSpec | null): boolean {
+    const specs = this.#all().map((warm) => warm.spec);
+    if (spec !== null) specs.push(spec);
+    const sum = (key: "memoryMiB" | "cpus"): number =>
+      specs.reduce((total, one) => total + one[key], 0);
+    const isFree =
+      spec === null || this.#freeBytes() - spec.memoryMiB * MIB > 2 * totalmem() * LOW_MEMORY_SHARE;
+    const amount = { sandboxes: specs.length, memoryMiB: sum("memoryMiB"), vcpus: sum("cpus") };
+    return isFree && this.opts.admission.hasRoom(amount);
+  }
+
+  #forget(key: string): void {
+    const kind = this.#kinds.get(key);
+    this.#kinds.delete(key);
+    if (kind !== undefined) this.#empty(kind.guests);
+  }
+
+  #empty(guests: Set<WarmGuest>): void {
+    for (const warm of guests) this.#end(warm);
+    guests.clear();
+  }
+
+  #end(warm: WarmGuest): void {
+    const ending = warm.end().finally(() => this.#ends.delete(ending));
+    this.#ends.add(ending);
+  }
+
+  #all(): WarmGuest[] {
+    return [...this.#kinds.values()].flatMap(({ guests }) => [...guests]);
+  }
+
+  #warn(message: string, { imageDisk, cpus, memoryMiB }: TemplateSpec, error: unknown): void {
+    const details = { imageDisk, cpus, memoryMiB, error: messageOf(error) };
+    this.opts.deps.onNotice({ kind: "warning", message, details });
+  }
+}
