@@ -11,6 +11,8 @@ const ABOVE_DRIVERS = [
   "vm/templates.test.ts",
 ];
 
+const LIBKRUN_ONLY = ["vm/warm-pool.test.ts"];
+
 // One project per kind of test; each has its own clock. `vm` boots real microVMs, one file at a time.
 export default defineConfig({
   test: {
@@ -39,7 +41,7 @@ export default defineConfig({
           name: "vm",
           root: "test",
           include: ["vm/**/*.test.ts"],
-          exclude: process.env.MSB_TEST_DRIVERS === "libkrun" ? ABOVE_DRIVERS : [],
+          exclude: process.env.MSB_TEST_DRIVERS === "libkrun" ? ABOVE_DRIVERS : LIBKRUN_ONLY,
           pool: "forks",
           poolOptions: { forks: { singleFork: true } },
           testTimeout: 180_000,

@@ -2,7 +2,6 @@
 import { rename, rm } from "node:fs/promises";
 import type { KernelsSnapshot } from "../kernel/kernels.js";
 import { tempName } from "../util/atomic-file.js";
-import { newVmId } from "./boot-sandbox.js";
 import type { BootOpts, RunningGuest } from "./guest-source.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import { prepareGuest, type TemplateSpec } from "./template.js";
@@ -25,6 +24,7 @@ export interface WarmGuest {
 
 /** Throws what each step throws; leaves nothing behind then. */
 export async function makeWarmGuest(
+  vmId: string,
   spec: TemplateSpec,
   deps: SandboxDeps,
   signal: AbortSignal,
@@ -36,7 +36,7 @@ export async function makeWarmGuest(
   try {
     await deps.makeUpperDisk(upperDisk, { sizeBytes: spec.diskMiB * MIB, signal });
     const config = {
-      id: newVmId(),
+      id: vmId,
       vcpuCount: spec.cpus,
       memoryMiB: spec.memoryMiB,
       imageDisk: spec.imageDisk,

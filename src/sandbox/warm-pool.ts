@@ -9,6 +9,7 @@ import type { Admission } from "./admission.js";
 import type { HeadStart, HeadStarts } from "./head-start.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import { keyOf, type TemplateShape, type TemplateSpec } from "./template.js";
+import { newVmId } from "./boot-sandbox.js";
 import { makeWarmGuest, type WarmGuest } from "./warm-guest.js";
 
 const MIB = 1024 ** 2;
@@ -37,8 +38,8 @@ export interface WarmPoolOpts {
 export class WarmPool implements HeadStarts {
   /** The kind that was started last comes last. */
   readonly #kinds = new Map<string, Kind>();
-  /** Handed out, and not yet in a record. */
-  readonly #lent = new Set<string>();
+  /** From before they run until a record names them. */
+  readonly #vmIds = new Set<string>();
   readonly #closing = new AbortController();
   readonly #ends = new Set<Promise<void>>();
   readonly #freeBytes: () => number;
@@ -54,7 +55,6 @@ export class WarmPool implements HeadStarts {
     const [warm] = kind?.guests ?? [];
     if (kind === undefined || warm === undefined) return undefined;
     kind.guests.delete(warm);
-    this.#lent.add(warm.vmId);
     let isUsed = false;
     return {
       spec: kind.spec,
@@ -66,10 +66,10 @@ export class WarmPool implements HeadStarts {
         isUsed = true;
         return guest;
       },
-      giveUp: (error) => this.#warn("A running guest could not be used", kind.spec, error),
+      giveUp: (error) => this.#warn("A guest that was ready could not be used", kind.spec, error),
       [Symbol.asyncDispose]: async () => {
         if (!isUsed) await warm.end();
-        this.#lent.delete(warm.vmId);
+        this.#vmIds.delete(warm.vmId);
       },
     };
   }
@@ -87,7 +87,7 @@ export class WarmPool implements HeadStarts {
   }
 
   vmIds(): readonly string[] {
-    return [...this.#all().map(({ vmId }) => vmId), ...this.#lent];
+    return [...this.#vmIds];
   }
 
   async close(): Promise<void> {
@@ -113,10 +113,13 @@ export class WarmPool implements HeadStarts {
     const { deps, admission } = this.opts;
     if ((await deps.guests.saving()) !== null) return;
     for (let kind = this.#wanting(); kind !== undefined; kind = this.#wanting()) {
+      const id = newVmId();
+      this.#vmIds.add(id);
       try {
         using _turn = await admission.bootTurn(signal);
-        this.#add(kind, await makeWarmGuest(kind.spec, deps, signal));
+        this.#add(kind, await makeWarmGuest(id, kind.spec, deps, signal));
       } catch (error) {
+        this.#vmIds.delete(id);
         if (signal.aborted) return;
         kind.isBroken = true;
         this.#warn("No guest could be made ready ahead", kind.spec, error);
@@ -139,6 +142,7 @@ export class WarmPool implements HeadStarts {
   #add(kind: Kind, warm: WarmGuest): void {
     if (this.#kinds.get(keyOf(kind.spec)) !== kind) return this.#end(warm);
     kind.guests.add(warm);
+    this.#tell("info", "A guest is ready ahead", kind.spec, { vm: warm.vmId });
     void warm.ended.then(() => {
       if (kind.guests.delete(warm)) this.#end(warm);
     });
@@ -186,7 +190,10 @@ export class WarmPool implements HeadStarts {
   }
 
   #end(warm: WarmGuest): void {
-    const ending = warm.end().finally(() => this.#ends.delete(ending));
+    const ending = warm.end().then(() => {
+      this.#vmIds.delete(warm.vmId);
+      this.#ends.delete(ending);
+    });
     this.#ends.add(ending);
   }
 
@@ -194,8 +201,17 @@ export class WarmPool implements HeadStarts {
     return [...this.#kinds.values()].flatMap(({ guests }) => [...guests]);
   }
 
-  #warn(message: string, { imageDisk, cpus, memoryMiB }: TemplateSpec, error: unknown): void {
-    const details = { imageDisk, cpus, memoryMiB, error: messageOf(error) };
-    this.opts.deps.onNotice({ kind: "warning", message, details });
+  #warn(message: string, spec: TemplateSpec, error: unknown): void {
+    this.#tell("warning", message, spec, { error: messageOf(error) });
+  }
+
+  #tell(
+    kind: "info" | "warning",
+    message: string,
+    { imageDisk, cpus, memoryMiB, diskMiB }: TemplateSpec,
+    facts: Readonly<Record<string, unknown>>,
+  ): void {
+    const shape = { imageDisk, cpus, memoryMiB, diskMiB };
+    this.opts.deps.onNotice({ kind, message, details: { shape, ...facts } });
   }
 }
