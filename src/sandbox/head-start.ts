@@ -1,7 +1,23 @@
 /** A guest that was made ready before anybody asked for it: types only. */
 import type { KernelsSnapshot } from "../kernel/kernels.js";
+import type { Language } from "../kernel/run-types.js";
+import type { GuestContext } from "./guest-env.js";
 import type { BootOpts, GuestConfig, RunningGuest } from "./guest-source.js";
-import type { TemplateShape, TemplateSpec } from "./template.js";
+
+/** What a sandbox must have in common with a template or a guest that it starts from. */
+export interface TemplateShape {
+  readonly imageDisk: string;
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  readonly diskMiB: number;
+}
+
+/** What a template is made of: a shape, and what the image says of its programs. */
+export interface TemplateSpec extends TemplateShape {
+  readonly context: GuestContext;
+  /** Of the interpreter that is started ahead. */
+  readonly language?: Language;
+}
 
 /** For one start; what that did not use of it is given back in the end. */
 export interface HeadStart extends AsyncDisposable {

@@ -1,8 +1,7 @@
 /** Templates where guests can be kept, running guests where they cannot. */
 import type { Admission } from "./admission.js";
-import type { HeadStart, HeadStarts } from "./head-start.js";
+import type { HeadStart, HeadStarts, TemplateShape, TemplateSpec } from "./head-start.js";
 import type { SandboxDeps } from "./manager-opts.js";
-import type { TemplateShape, TemplateSpec } from "./template.js";
 import { Templates } from "./templates.js";
 import { WarmPool } from "./warm-pool.js";
 

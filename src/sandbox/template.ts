@@ -9,7 +9,7 @@ import type { BootableImage } from "../oci/images.js";
 import { tempName } from "../util/atomic-file.js";
 import { closeCommands } from "./close-commands.js";
 import { type GuestContext, guestContext } from "./guest-env.js";
-import type { HeadStart } from "./head-start.js";
+import type { HeadStart, TemplateShape, TemplateSpec } from "./head-start.js";
 import type { GuestSaving, SavedGuest } from "./guest-source.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import { languageOf, type Prewarm } from "./prewarm.js";
@@ -18,21 +18,6 @@ import { makeWorkdir } from "./workdir.js";
 
 const MIB = 1024 ** 2;
 const WARM_TIMEOUT_MS = 30_000;
-
-/** What a sandbox must have in common with a template that it starts from. */
-export interface TemplateShape {
-  readonly imageDisk: string;
-  readonly cpus: number;
-  readonly memoryMiB: number;
-  readonly diskMiB: number;
-}
-
-/** What a template is made of: a shape, and what the image says of its programs. */
-export interface TemplateSpec extends TemplateShape {
-  readonly context: GuestContext;
-  /** Of the interpreter that is started ahead. */
-  readonly language?: Language;
-}
 
 export interface Template {
   readonly spec: TemplateSpec;

@@ -2,15 +2,9 @@
 import { freemem } from "node:os";
 import { messageOf, MsbError } from "../errors.js";
 import type { BootOpts, GuestConfig, RunningGuest, SavedGuest } from "./guest-source.js";
-import type { HeadStart, HeadStarts } from "./head-start.js";
+import type { HeadStart, HeadStarts, TemplateShape, TemplateSpec } from "./head-start.js";
 import type { SandboxDeps } from "./manager-opts.js";
-import {
-  keyOf,
-  makeTemplate,
-  type Template,
-  type TemplateShape,
-  type TemplateSpec,
-} from "./template.js";
+import { keyOf, makeTemplate, type Template } from "./template.js";
 
 const MIB = 1024 ** 2;
 /** Of the host's memory that is left, the share that a new template may take. */

@@ -4,7 +4,8 @@ import type { KernelsSnapshot } from "../kernel/kernels.js";
 import { tempName } from "../util/atomic-file.js";
 import type { BootOpts, RunningGuest } from "./guest-source.js";
 import type { SandboxDeps } from "./manager-opts.js";
-import { prepareGuest, type TemplateSpec } from "./template.js";
+import type { TemplateSpec } from "./head-start.js";
+import { prepareGuest } from "./template.js";
 
 const MIB = 1024 ** 2;
 

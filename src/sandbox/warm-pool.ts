@@ -6,9 +6,9 @@ import { freemem, totalmem } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../errors.js";
 import type { Admission } from "./admission.js";
-import type { HeadStart, HeadStarts } from "./head-start.js";
+import type { HeadStart, HeadStarts, TemplateShape, TemplateSpec } from "./head-start.js";
 import type { SandboxDeps } from "./manager-opts.js";
-import { keyOf, type TemplateShape, type TemplateSpec } from "./template.js";
+import { keyOf } from "./template.js";
 import { newVmId } from "./boot-sandbox.js";
 import { makeWarmGuest, type WarmGuest } from "./warm-guest.js";
 
