@@ -9,6 +9,7 @@ const ABOVE_DRIVERS = [
   "vm/examples.test.ts",
   "vm/cli-run.test.ts",
   "vm/templates.test.ts",
+  "vm/cli-sandboxes.test.ts",
 ];
 
 // One project per kind of test; each has its own clock. `vm` boots real microVMs, one file at a time.
