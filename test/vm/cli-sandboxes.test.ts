@@ -221,6 +221,7 @@ describe.each(testDrivers)("sandbox commands under %s", (driver) => {
     });
 
     it("draw what is used again and again until a key leaves", async () => {
+      // oxlint-disable-next-line no-control-regex -- what terminals obey begins with one
       const screen = /\u001b\[\?1049h\u001b\[\?25l(.*)\u001b\[\?25h\u001b\[\?1049l$/s;
       for (const [answers, draws] of [
         [[["lab", CTRL_C]], 1],
