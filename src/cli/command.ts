@@ -106,6 +106,7 @@ function usageErrorOf(error: CommanderError, command: Command): UsageError | und
 /** `msb-ts pull` is what `msb-ts image pull` is to fingers that know Docker. */
 function namesakeOf(command: Command): string | undefined {
   const name = command.args[0] ?? "";
+  if (name === "version" && command.parent === null) return `${command.name()} --version`;
   const found = command.commands
     .flatMap((group) => group.commands)
     .find((child) => child.name() === name || child.aliases().includes(name));

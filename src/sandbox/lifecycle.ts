@@ -12,7 +12,14 @@ import { Reaper } from "./reaper.js";
 import { describeBroken, RecordStore } from "./record-store.js";
 import { recoverSandbox } from "./recovery.js";
 import { RunningSandbox } from "./running-sandbox.js";
-import { mustBeStopped, neverStarted, notFound, shuttingDown, unusable } from "./sandbox-errors.js";
+import {
+  exists,
+  mustBeStopped,
+  neverStarted,
+  notFound,
+  shuttingDown,
+  unusable,
+} from "./sandbox-errors.js";
 import { Sandbox } from "./sandbox.js";
 import { keyText } from "./sandbox-name.js";
 import type {
@@ -86,20 +93,29 @@ export class SandboxLifecycle {
     await this.#reaper.begin();
   }
 
-  async start(
+  start(key: SandboxKey, spec: SandboxSpecOpts | null, opts: StartOpts): Promise<SandboxInfo> {
+    return this.#start(key, spec, { ...opts, isCreate: false });
+  }
+
+  /** The start of a new one; when it fails, nothing is there as before. Throws MSB_ERR_SANDBOX_EXISTS. */
+  async create(key: SandboxKey, spec: SandboxSpecOpts, opts: StartOpts): Promise<SandboxInfo> {
+    if (this.find(key) !== undefined) throw exists(key);
+    return this.#start(key, spec, { ...opts, isCreate: true });
+  }
+
+  async #start(
     key: SandboxKey,
     spec: SandboxSpecOpts | null,
-    opts: StartOpts,
+    { onProgress, signal, isCreate }: StartOpts & { readonly isCreate: boolean },
   ): Promise<SandboxInfo> {
     this.#requireOpen();
     const name = keyText(key);
-    const { onProgress, signal } = opts;
     // Before there is a new sandbox, which only a start that begins takes away again.
     throwIfAborted(signal, `The start of ${name}`);
     const resolved = spec === null ? null : this.#resolve(spec);
     if (!this.#sandboxes.has(name)) this.#add(key, resolved);
     return this.#starts.run(name, { what: `The start of ${name}`, onProgress, signal }, (flight) =>
-      this.#startInTurn(key, spec, flight),
+      this.#startInTurn(key, spec, { ...flight, isCreate }),
     );
   }
 
@@ -144,7 +160,7 @@ export class SandboxLifecycle {
   async #startInTurn(
     key: SandboxKey,
     opts: SandboxSpecOpts | null,
-    flight: StartFlight,
+    flight: StartFlight & { readonly isCreate: boolean },
   ): Promise<SandboxInfo> {
     const name = keyText(key);
     using _turn = await this.#turns.lock(name, "The start");
@@ -158,10 +174,21 @@ export class SandboxLifecycle {
       return sandbox.info();
     } catch (error) {
       // Whoever called it off settles what becomes of it.
-      const sandbox = this.#sandboxes.get(name);
-      if (sandbox?.isFresh === true && !flight.calledOff.aborted) this.#discard(sandbox);
+      const sandbox = flight.calledOff.aborted ? undefined : this.#sandboxes.get(name);
+      if (sandbox?.isFresh === true) this.#discard(sandbox);
+      else if (flight.isCreate && sandbox?.record.startedAt === null) await this.#undo(sandbox);
       throw error;
     }
+  }
+
+  /** What cannot be taken away stays as it is, and says why it failed. */
+  async #undo(sandbox: Sandbox): Promise<void> {
+    try {
+      await sandbox.delete();
+    } catch {
+      return;
+    }
+    this.#forget(sandbox);
   }
 
   async #boot(
@@ -288,11 +315,7 @@ export class SandboxLifecycle {
     const name = keyText(key);
     const problem = this.#unusable.get(name);
     if (problem !== undefined) throw unusable(key, problem);
-    if (spec === null)
-      throw neverStarted(
-        key,
-        this.all.some((sandbox) => sandbox.key.namespace === key.namespace),
-      );
+    if (spec === null) throw neverStarted(key);
     const sandbox = Sandbox.fresh(key, spec, this.#deps, this.#store);
     this.#sandboxes.set(name, sandbox);
     return sandbox;

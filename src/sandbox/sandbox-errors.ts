@@ -13,13 +13,13 @@ export function notFound(key: SandboxKey): MsbError {
   });
 }
 
-/** For a start without a spec; the texts are those that clients know. */
-export function neverStarted(key: SandboxKey, hasNamespace: boolean): MsbError {
-  const { name } = key;
-  const text = hasNamespace
-    ? `Sandbox '${name}' not found in existing configuration`
-    : `No configuration provided and no existing configuration found for sandbox '${name}'`;
-  return new MsbError("MSB_ERR_SANDBOX_NOT_FOUND", text, { details: { ...key } });
+/** For a start without a spec. */
+export function neverStarted(key: SandboxKey): MsbError {
+  return new MsbError(
+    "MSB_ERR_SANDBOX_NOT_FOUND",
+    `There is no sandbox ${keyText(key)} that could be started again. Create it first.`,
+    { details: { sandbox: keyText(key) } },
+  );
 }
 
 export function exists(key: SandboxKey): MsbError {

@@ -5,7 +5,6 @@ import { LinkedAbort } from "../util/linked-abort.js";
 import { SandboxLifecycle } from "./lifecycle.js";
 import { type SandboxDeps, sandboxDeps, type SandboxManagerOpts } from "./manager-opts.js";
 import type { RunningSandbox } from "./running-sandbox.js";
-import { exists } from "./sandbox-errors.js";
 import { readLogs } from "./sandbox-logs.js";
 import { checkKey } from "./sandbox-name.js";
 import { countStates, matches, sortedInfos } from "./sandbox-list.js";
@@ -56,8 +55,7 @@ export class SandboxManager implements SandboxService {
 
   async create(key: SandboxKey, spec: SandboxSpecOpts, opts: StartOpts = {}): Promise<SandboxInfo> {
     checkKey(key);
-    if (this.#life.find(key) !== undefined) throw exists(key);
-    return this.#life.start(key, spec, opts);
+    return this.#life.create(key, spec, opts);
   }
 
   async stop(key: SandboxKey, opts: { readonly graceMs?: number } = {}): Promise<SandboxInfo> {

@@ -206,7 +206,7 @@ export interface SandboxService {
    * stored one. A running sandbox is left as it is. Calls for one sandbox are one start.
    */
   start(key: SandboxKey, spec: SandboxSpecOpts | null, opts?: StartOpts): Promise<SandboxInfo>;
-  /** As `start`, for a name that must be free: MSB_ERR_SANDBOX_EXISTS. */
+  /** As `start`, for a name that must be free: MSB_ERR_SANDBOX_EXISTS. One that fails leaves no sandbox. */
   create(key: SandboxKey, spec: SandboxSpecOpts, opts?: StartOpts): Promise<SandboxInfo>;
   /** Answers when the VM is gone and its disks are free. Stopping what does not run is no error. */
   stop(key: SandboxKey, opts?: { readonly graceMs?: number }): Promise<SandboxInfo>;

@@ -28,6 +28,7 @@ import type {
   StartRecord,
 } from "../api/sandboxes.js";
 import type { StreamFailure } from "../api/schema.js";
+import { isObject } from "./answer-errors.js";
 import { type ClientOpts, clientSettings } from "./client-settings.js";
 import { type ApiRequest, type CallOpts, Transport } from "./transport.js";
 
@@ -58,7 +59,7 @@ export class MsbClient {
   }
 
   info(opts: CallOpts = {}): Promise<InfoView> {
-    return this.#transport.json({ method: "GET", path: "/info" }, opts);
+    return this.#transport.json({ method: "GET", path: "/info", isAnswer: has("limits") }, opts);
   }
 
   /** Creates and starts; throws MSB_ERR_SANDBOX_EXISTS for a name that is taken. */
@@ -80,7 +81,8 @@ export class MsbClient {
     { graceMs, ...opts }: CallOpts & { readonly graceMs?: number | undefined } = {},
   ): Promise<SandboxView> {
     const body = graceMs === undefined ? null : { graceMs };
-    return this.#transport.json({ method: "POST", path: `${sandboxPath(key)}/stop`, body }, opts);
+    const path = `${sandboxPath(key)}/stop`;
+    return this.#transport.json({ method: "POST", path, body, isAnswer: isSandbox }, opts);
   }
 
   async removeSandbox(
@@ -92,7 +94,8 @@ export class MsbClient {
   }
 
   getSandbox(key: SandboxParams, opts: CallOpts = {}): Promise<SandboxView> {
-    return this.#transport.json({ method: "GET", path: sandboxPath(key) }, opts);
+    const path = sandboxPath(key);
+    return this.#transport.json({ method: "GET", path, isAnswer: isSandbox }, opts);
   }
 
   /** Sorted by namespace and name, page by page as they are read. */
@@ -104,7 +107,7 @@ export class MsbClient {
     do {
       const query = { ...filter, cursor };
       const page: SandboxPage = await this.#transport.json(
-        { method: "GET", path: "/sandboxes", query },
+        { method: "GET", path: "/sandboxes", query, isAnswer: has("sandboxes") },
         opts,
       );
       yield* page.sandboxes;
@@ -113,7 +116,8 @@ export class MsbClient {
   }
 
   metrics(key: SandboxParams, opts: CallOpts = {}): Promise<MetricsView> {
-    return this.#transport.json({ method: "GET", path: `${sandboxPath(key)}/metrics` }, opts);
+    const path = `${sandboxPath(key)}/metrics`;
+    return this.#transport.json({ method: "GET", path, isAnswer: has("running") }, opts);
   }
 
   /** The last record is `end`. A reader that stops early interrupts the code, unless the body says otherwise. */
@@ -134,7 +138,7 @@ export class MsbClient {
 
   async contexts(key: SandboxParams, opts: CallOpts = {}): Promise<ContextView[]> {
     const list = await this.#transport.json<ContextList>(
-      { method: "GET", path: `${sandboxPath(key)}/contexts` },
+      { method: "GET", path: `${sandboxPath(key)}/contexts`, isAnswer: has("contexts") },
       opts,
     );
     return list.contexts;
@@ -145,20 +149,23 @@ export class MsbClient {
     body: CreateContextBody,
     opts: CallOpts = {},
   ): Promise<ContextView> {
-    return this.#transport.json(
-      { method: "POST", path: `${sandboxPath(key)}/contexts`, body },
-      opts,
-    );
+    const path = `${sandboxPath(key)}/contexts`;
+    return this.#transport.json({ method: "POST", path, body, isAnswer: has("id") }, opts);
   }
 
   restartContext(key: SandboxParams, id: string, opts: CallOpts = {}): Promise<ContextView> {
-    return this.#transport.json({ method: "POST", path: `${contextPath(key, id)}/restart` }, opts);
+    const path = `${contextPath(key, id)}/restart`;
+    return this.#transport.json({ method: "POST", path, isAnswer: has("id") }, opts);
   }
 
   /** False when nothing was running. */
   async interruptContext(key: SandboxParams, id: string, opts: CallOpts = {}): Promise<boolean> {
     const answer = await this.#transport.json<{ interrupted: boolean }>(
-      { method: "POST", path: `${contextPath(key, id)}/interrupt` },
+      {
+        method: "POST",
+        path: `${contextPath(key, id)}/interrupt`,
+        isAnswer: has("interrupted"),
+      },
       opts,
     );
     return answer.interrupted;
@@ -176,7 +183,8 @@ export class MsbClient {
   ): AsyncGenerator<LogEntryView> {
     const request = { method: "GET", path: `${sandboxPath(key)}/logs`, query } as const;
     if (query.follow !== true) {
-      yield* await this.#transport.json<LogEntryView[]>(request, opts);
+      const isAnswer = Array.isArray;
+      yield* await this.#transport.json<LogEntryView[]>({ ...request, isAnswer }, opts);
       return;
     }
     for await (const { event, data } of this.#transport.events(request, opts)) {
@@ -186,12 +194,16 @@ export class MsbClient {
   }
 
   async images(opts: CallOpts = {}): Promise<ImageView[]> {
-    const list = await this.#transport.json<ImageList>({ method: "GET", path: "/images" }, opts);
+    const list = await this.#transport.json<ImageList>(
+      { method: "GET", path: "/images", isAnswer: has("images") },
+      opts,
+    );
     return list.images;
   }
 
   image(name: string, opts: CallOpts = {}): Promise<InspectedImageView> {
-    return this.#transport.json({ method: "GET", path: `/images/${imagePath(name)}` }, opts);
+    const path = `/images/${imagePath(name)}`;
+    return this.#transport.json({ method: "GET", path, isAnswer: has("digest") }, opts);
   }
 
   async pullImage(reference: string, opts: ProgressOpts = {}): Promise<ImageView> {
@@ -208,6 +220,7 @@ export class MsbClient {
       method: "DELETE",
       path: `/images/${imagePath(name)}`,
       query: { force },
+      isAnswer: has("digests"),
     } as const;
     return this.#transport.json(request, opts);
   }
@@ -231,6 +244,13 @@ export class MsbClient {
     return done!;
   }
 }
+
+/** Does a document have this member? Those of other servers do not. */
+function has(member: string): (document: unknown) => boolean {
+  return (document) => isObject(document) && Object.hasOwn(document, member);
+}
+
+const isSandbox = has("spec");
 
 function sandboxPath({ namespace, name }: SandboxParams): string {
   return `/sandboxes/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;

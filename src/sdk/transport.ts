@@ -35,6 +35,8 @@ export interface ApiRequest {
   readonly query?: Readonly<Record<string, QueryValue>>;
   /** Undefined for none; null is a body. */
   readonly body?: unknown;
+  /** Is it what a server of ours answers? Others speak JSON, too. Default: whatever it is. */
+  readonly isAnswer?: (document: unknown) => boolean;
 }
 
 /** What a stream says, with the name of its event. */
@@ -59,7 +61,11 @@ export class Transport {
       if (!isJson(response)) throw notJson(response, source);
       const { text, isCut } = await bodyText(response, MAX_RECORD_BYTES);
       if (isCut) throw tooLarge(source);
-      return parsedJson(text, source) as T;
+      const document = parsedJson(text, source);
+      if (request.isAnswer?.(document) === false) {
+        throw incompatible("answers with JSON that says something else", source);
+      }
+      return document as T;
     });
   }
 

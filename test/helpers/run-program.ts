@@ -46,15 +46,20 @@ export interface TerminalOpts {
   /** What is typed when a text shows up, in this order. */
   readonly answers?: readonly (readonly [text: string, keys: string])[];
   readonly rows?: number;
+  readonly columns?: number;
 }
 
-/** Runs `argv` in a pseudo-terminal; `stdout` is all that the terminal was sent. */
-export function runInTerminal(
+/** Runs `argv` in a pseudo-terminal; `stdout` is all that it was sent, and it is not left in another mode. */
+export async function runInTerminal(
   argv: readonly string[],
   opts: TerminalOpts = {},
 ): Promise<ProgramEnd> {
-  const job = JSON.stringify({ argv, rows: opts.rows ?? 24, answers: opts.answers ?? [] });
-  return runProgram(["python3", TERMINAL, job], { env: { TERM: "xterm", ...opts.env } });
+  const { env, ...job } = opts;
+  const end = await runProgram(["python3", TERMINAL, JSON.stringify({ argv, ...job })], {
+    env: { TERM: "xterm", ...env },
+  });
+  if (end.stderr !== "") throw new Error(end.stderr);
+  return end;
 }
 
 function quietEnv(): NodeJS.ProcessEnv {

@@ -8,6 +8,7 @@ export function helpCommand(group: CliCommand): CliCommand {
     .summary("show the help of a command")
     .description("Show the help of a command.")
     .argument("[command...]", "the words that call it")
+    .example("Of a command", "msb-ts help image pull")
     .action((words: string[]) => {
       let command = group;
       for (const word of words) command = childOf(command, word);

@@ -74,7 +74,8 @@ export class Prompt implements Disposable {
   }
 
   #interrupted(): void {
-    for (const key of ERASE_LINE) this.#lines.write(null, key);
+    // With nothing typed it would erase what the code has written in this line.
+    if (this.#lines.line !== "") for (const key of ERASE_LINE) this.#lines.write(null, key);
     this.#ctx.stdout.write("^C\n");
     if (this.#onInterrupt === null) return this.#push({ type: "cleared" });
     // What was typed ahead was meant for code that went well.

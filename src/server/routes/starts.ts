@@ -32,7 +32,9 @@ export function startRoutes(app: App, { sandboxes }: ServerContext): void {
     {
       schema: {
         summary: "Creates a sandbox and starts it; answers when it is ready",
-        description: `Called off when its client goes away: a name that was made up would never be known. ${WITH_PROGRESS}`,
+        description:
+          "One that fails leaves no sandbox. Called off when its client goes away: a name that was made up would " +
+          `never be known. ${WITH_PROGRESS}`,
         tags,
         body: CreateSandboxBody,
         response: {

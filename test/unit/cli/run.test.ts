@@ -122,6 +122,7 @@ describe("wrong words", () => {
     [["imgae"], "Unknown command 'imgae'. Did you mean image?"],
     [["zzz"], "Unknown command 'zzz'. (MSB_ERR_INVALID_ARGUMENT)\nTry: msb-ts --help\n"],
     [["pull", "x"], "Unknown command 'pull'. Did you mean msb-ts image pull?"],
+    [["version"], "Unknown command 'version'. Did you mean msb-ts --version?"],
     [["list"], "Unknown command 'list'. Did you mean msb-ts image ls?"],
     [["image", "pul"], "Unknown command 'pul'. Did you mean pull?"],
     [["image", "pull"], "Missing required argument 'name'."],

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { MsbError } from "../../../src/errors.js";
@@ -59,15 +60,12 @@ describe("a start", () => {
     expect(bench.guests.configs).toHaveLength(1);
   });
 
-  it("without a spec takes the stored one, and says in known words when there is none", async () => {
+  it("without a spec takes the stored one, and says when there is none", async () => {
     await expect(manager.start(KEY, null)).rejects.toMatchObject({
       code: "MSB_ERR_SANDBOX_NOT_FOUND",
-      message: "No configuration provided and no existing configuration found for sandbox 'box'",
+      message: "There is no sandbox default/box that could be started again. Create it first.",
     });
     await manager.start(KEY, SPEC);
-    await expect(manager.start({ ...KEY, name: "other" }, null)).rejects.toThrow(
-      /^Sandbox 'other' not found in existing configuration$/,
-    );
     await manager.stop(KEY);
     expect(await manager.start(KEY, null)).toMatchObject({ spec: { memoryMiB: 512 } });
     expect(manager.list().map(({ name }) => name)).toEqual(["box"]);
@@ -184,6 +182,40 @@ describe("a start that fails", () => {
     expect(await manager.start(KEY, null)).toMatchObject({ state: "running", failure: null });
     await manager.close({ sandboxes: "stop" });
     expect(manager.status().used).toEqual(NOTHING_USED);
+  });
+
+  it.each(Object.keys(places))("and was to create it leaves nothing: %s", async (stage) => {
+    places[stage]!();
+    const created = manager.create(KEY, { ...SPEC, workdir: "/w" });
+    await expect(created).rejects.toThrow("it broke");
+    expect(manager.list()).toEqual([]);
+    expect(manager.status().used).toEqual(NOTHING_USED);
+    expect(bench.guests.machines.size).toBe(0);
+    expect(existsSync(bench.paths.sandbox("default", "box").dir)).toBe(false);
+  });
+
+  it("and was to create it leaves nothing when its caller goes away", async () => {
+    const abort = new AbortController();
+    bench.guests.beforeBoot = async () => abort.abort();
+    await expect(manager.create(KEY, SPEC, { signal: abort.signal })).rejects.toMatchObject({
+      code: "MSB_ERR_ABORTED",
+    });
+    await vi.waitFor(() => expect(manager.list()).toEqual([]));
+    bench.guests.beforeBoot = async () => {};
+    expect((await manager.create(KEY, SPEC)).state).toBe("running");
+  });
+
+  it("and was to create it is left to the stop that called it off", async () => {
+    const atBoot = deferred<void>();
+    bench.guests.beforeBoot = async () => atBoot.promise;
+    const created = manager.create(KEY, SPEC);
+    created.catch(() => {});
+    await vi.waitFor(() => expect(manager.get(KEY).state).toBe("booting"));
+    const stopped = manager.stop(KEY);
+    atBoot.resolve();
+    expect((await stopped).state).toBe("stopped");
+    await expect(created).rejects.toMatchObject({ code: "MSB_ERR_ABORTED" });
+    expect(manager.get(KEY).state).toBe("stopped");
   });
 
   it("for want of room leaves no trace of a new sandbox, and an old one as it was", async () => {

@@ -16,6 +16,8 @@ const END = {
   stateLost: false,
 };
 const JSON_TYPE = { "content-type": "application/json; charset=utf-8" };
+/** As much of an answer as is looked at. */
+const INFO = JSON.stringify({ limits: {} });
 const MIB = 1024 ** 2;
 
 const clientOf = ({ url }: { url: string }, apiKey?: string): MsbClient =>
@@ -38,6 +40,32 @@ describe("answers of what is no server of ours", () => {
         details: { serverUrl: server.url },
       });
       expect(error.message).toContain("text/html");
+    }
+  });
+
+  it("is told from one when its JSON says something else", async () => {
+    for (const body of ['{"hello":"world"}', "[]", "null", '"text"']) {
+      const server = await badServer((response) => response.writeHead(200, JSON_TYPE).end(body));
+      const client = clientOf(server);
+      const calls: Promise<unknown>[] = [
+        client.info(),
+        collect(client.listSandboxes()),
+        client.getSandbox(KEY),
+        client.stopSandbox(KEY),
+        client.metrics(KEY),
+        client.contexts(KEY),
+        client.createContext(KEY, { language: "python" }),
+        client.restartContext(KEY, "python"),
+        client.interruptContext(KEY, "python"),
+        client.images(),
+        client.image("x"),
+        client.removeImage("x"),
+        ...(body === "[]" ? [] : [collect(client.logs(KEY))]),
+      ];
+      for (const error of await Promise.all(calls.map(errorOf))) {
+        expect(error.code).toBe("MSB_ERR_SERVER_INCOMPATIBLE");
+        expect(error.message).toContain("it answers with JSON that says something else.");
+      }
     }
   });
 
@@ -70,7 +98,7 @@ describe("answers of what is no server of ours", () => {
   });
 
   it("sends nobody and no key anywhere else", async () => {
-    const other = await badServer((response) => response.writeHead(200, JSON_TYPE).end("{}"));
+    const other = await badServer((response) => response.writeHead(200, JSON_TYPE).end(INFO));
     const server = await badServer((response) =>
       response.writeHead(307, { location: `${other.url}/api/v1/info` }).end(),
     );
@@ -252,7 +280,7 @@ describe("connections", () => {
   });
 
   it("carry the key as a bearer, and what is accepted", async () => {
-    const server = await badServer((response) => response.writeHead(200, JSON_TYPE).end("{}"));
+    const server = await badServer((response) => response.writeHead(200, JSON_TYPE).end(INFO));
     await clientOf(server, "msb_key").info();
     await clientOf(server).info();
     const [first, second] = server.requests.map(({ headers }) => headers);
@@ -261,7 +289,7 @@ describe("connections", () => {
   });
 
   it("keep the path of the server's address", async () => {
-    const server = await badServer((response) => response.writeHead(200, JSON_TYPE).end("{}"));
+    const server = await badServer((response) => response.writeHead(200, JSON_TYPE).end(INFO));
     await new MsbClient({ serverUrl: `${server.url}/msb//` }).info();
     expect(server.requests[0]?.url).toBe("/msb/api/v1/info");
   });
@@ -289,7 +317,7 @@ describe("calls that end early", () => {
   });
 
   it("leave nothing on the signal, however many there are", async () => {
-    const server = await badServer((response) => response.writeHead(200, JSON_TYPE).end("{}"));
+    const server = await badServer((response) => response.writeHead(200, JSON_TYPE).end(INFO));
     const { signal } = new AbortController();
     const added: unknown[] = [];
     const add = signal.addEventListener.bind(signal);

@@ -111,6 +111,22 @@ describe("the prompt of code", () => {
     expect(argsOf("interruptCode")).toEqual([[{ namespace: "default", name: "lab" }, "python"]]);
   });
 
+  it("leaves what the code has written in the line where Ctrl-C is pressed", async () => {
+    const interrupted = deferred<void>();
+    const { when, sandboxes, stdout } = await session({
+      run: async function* () {
+        yield { type: "stdout", text: "half a line" };
+        await interrupted.promise;
+        yield { ...END, status: "error", reason: "interrupted" } as RunEvent;
+      },
+    });
+    sandboxes.before.interruptCode = () => interrupted.resolve();
+    await when(">>> ", `slow${ENTER}`);
+    await when("half a line", CTRL_C);
+    await when(`\n${FRESH}>>> `, CTRL_D);
+    expect(stdout.text()).toContain("half a line^C\n");
+  });
+
   it("drops the line and the entry with Ctrl-C when nothing runs", async () => {
     const { when, codes, argsOf } = await session();
     await when(">>> ", `if x:${ENTER}`);
