@@ -1,5 +1,16 @@
-/** What a process has used, as the host's kernel tells it. */
+/** What a process has used and what memory is left, as the host's kernel tells it. */
 import { readFile } from "node:fs/promises";
+import { freemem, totalmem } from "node:os";
+
+export interface HostMemory {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+/** Free is what programs could have without swapping (MemAvailable). */
+export function readHostMemory(): HostMemory {
+  return { freeBytes: freemem(), totalBytes: totalmem() };
+}
 
 export interface ProcessUsage {
   /** Of all its threads since it began, in user and kernel mode. */

@@ -8,7 +8,12 @@ import type { MsbPaths } from "../paths.js";
 import { type Clock, systemClock } from "../util/clock.js";
 import { DEFAULT_BOOT_TIMEOUT_MS } from "./guest.js";
 import type { GuestSource } from "./guest-source.js";
-import { type ReadProcessUsage, readProcessUsage } from "./host-metrics.js";
+import {
+  type HostMemory,
+  readHostMemory,
+  type ReadProcessUsage,
+  readProcessUsage,
+} from "./host-metrics.js";
 import type { OnNotice } from "./notice.js";
 import type { Prewarm } from "./prewarm.js";
 import type { Budget } from "./service.js";
@@ -43,6 +48,7 @@ export interface SandboxManagerOpts {
   readonly onNotice?: OnNotice;
   readonly makeUpperDisk?: MakeUpperDisk;
   readonly readProcessUsage?: ReadProcessUsage;
+  readonly readHostMemory?: () => HostMemory;
   readonly clock?: Clock;
 }
 
@@ -66,6 +72,7 @@ export function sandboxDeps(opts: SandboxManagerOpts): SandboxDeps {
     makeUpperDisk: (path, { sizeBytes, signal }) =>
       createUpperDisk(path, { sizeBytes, signal, paths }),
     readProcessUsage,
+    readHostMemory,
     clock: systemClock,
     ...opts,
     budget: {

@@ -1,5 +1,4 @@
 /** The templates of a server: made in the background after a start that would have used one, the least used given up. */
-import { freemem } from "node:os";
 import { messageOf, MsbError } from "../errors.js";
 import type { BootOpts, GuestConfig, RunningGuest, SavedGuest } from "./guest-source.js";
 import type { HeadStart, HeadStarts, TemplateShape, TemplateSpec } from "./head-start.js";
@@ -124,7 +123,7 @@ export class Templates implements HeadStarts {
       const { deps, bootTurn } = this.opts;
       const saving = await deps.guests.saving();
       if (saving === null) return;
-      if (spec.memoryMiB * MIB > freemem() * MEMORY_SHARE) {
+      if (spec.memoryMiB * MIB > deps.readHostMemory().freeBytes * MEMORY_SHARE) {
         this.#begun.delete(key);
         return;
       }

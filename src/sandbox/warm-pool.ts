@@ -2,7 +2,6 @@
  * Guests that run before anybody asks for them, for drivers that cannot keep any: some of each of the kinds that were
  * started last. Each is handed out once. They take only what sandboxes leave.
  */
-import { freemem, totalmem } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../errors.js";
 import type { Admission } from "./admission.js";
@@ -31,8 +30,6 @@ interface Kind {
 export interface WarmPoolOpts {
   readonly deps: SandboxDeps;
   readonly admission: Pick<Admission, "bootTurn" | "hasRoom">;
-  /** Default: the host's. */
-  readonly freeBytes?: () => number;
 }
 
 export class WarmPool implements HeadStarts {
@@ -42,13 +39,10 @@ export class WarmPool implements HeadStarts {
   readonly #vmIds = new Set<string>();
   readonly #closing = new AbortController();
   readonly #ends = new Set<Promise<void>>();
-  readonly #freeBytes: () => number;
   #filling: Promise<void> | undefined;
   #endCheck: (() => void) | undefined;
 
-  constructor(private readonly opts: WarmPoolOpts) {
-    this.#freeBytes = opts.freeBytes ?? freemem;
-  }
+  constructor(private readonly opts: WarmPoolOpts) {}
 
   take(shape: TemplateShape): HeadStart | undefined {
     const kind = this.#kinds.get(keyOf(shape));
@@ -158,7 +152,8 @@ export class WarmPool implements HeadStarts {
 
   /** Ends what is in the way of sandboxes, those of the oldest kind first. */
   #yield(): void {
-    if (this.#freeBytes() < totalmem() * LOW_MEMORY_SHARE) {
+    const { freeBytes, totalBytes } = this.opts.deps.readHostMemory();
+    if (freeBytes < totalBytes * LOW_MEMORY_SHARE) {
       for (const { guests } of this.#kinds.values()) this.#empty(guests);
     }
     for (const { guests } of this.#kinds.values()) {
@@ -172,8 +167,9 @@ export class WarmPool implements HeadStarts {
     if (spec !== null) specs.push(spec);
     const sum = (key: "memoryMiB" | "cpus"): number =>
       specs.reduce((total, one) => total + one[key], 0);
+    const { freeBytes, totalBytes } = this.opts.deps.readHostMemory();
     const isFree =
-      spec === null || this.#freeBytes() - spec.memoryMiB * MIB > 2 * totalmem() * LOW_MEMORY_SHARE;
+      spec === null || freeBytes - spec.memoryMiB * MIB > 2 * totalBytes * LOW_MEMORY_SHARE;
     const amount = { sandboxes: specs.length, memoryMiB: sum("memoryMiB"), vcpus: sum("cpus") };
     return isFree && this.opts.admission.hasRoom(amount);
   }

@@ -68,6 +68,8 @@ export class SandboxBench {
   readonly kernels: FakeKernels[] = [];
   readonly disks: string[] = [];
   onKernels: (kernels: FakeKernels) => Promise<void> = async () => {};
+  /** Of the host's memory, which has 1 TiB. */
+  freeBytes = 2 ** 39;
   beforeDisk: () => Promise<void> = async () => {};
 
   private constructor(readonly home: string) {}
@@ -95,6 +97,7 @@ export class SandboxBench {
         this.disks.push(path);
       },
       readProcessUsage: async () => null,
+      readHostMemory: () => ({ freeBytes: this.freeBytes, totalBytes: 2 ** 40 }),
       clock: this.clock,
       onNotice: (notice) => this.notices.push(notice),
       budget: { sandboxes: 100, memoryMiB: 1_000_000, vcpus: 1_000 },
