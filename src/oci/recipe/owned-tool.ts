@@ -31,6 +31,7 @@ while :; do
   kill -0 "$tool" 2>/dev/null || break
 done
 rm -rf --one-file-system "$TMPDIR"
+wait
 exit "$code"
 `;
 
