@@ -196,9 +196,9 @@ async function processesIn(folder: string): Promise<string[]> {
   const lines = await Promise.all(
     pids.map((pid) => readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")),
   );
-  return pids.filter((_, index) =>
-    /(?:^|\0)TMPDIR=([^\0]*)/.exec(lines[index]!)?.[1]?.startsWith(folder),
-  );
+  const isOne = (line: string): boolean =>
+    line.split("\0").some((text) => text.startsWith(`TMPDIR=${folder}`));
+  return pids.filter((_, index) => isOne(lines[index]!));
 }
 
 async function killIn(folder: string, name: string): Promise<void> {
