@@ -27,7 +27,9 @@ describe("programs of a checkout", () => {
     ["SIGTERM", 143],
     ["SIGHUP", 129],
   ] as const)("end with all they started at %s, and no other begins", async (signal, exitCode) => {
-    const script = 'sh -c "echo \\$\\$; echo ready >&2; sleep 600"; echo on; sleep 600';
+    // No shell: one that is about to start a program may lose a SIGINT.
+    const inner = "console.log(process.pid); console.error('ready'); setInterval(() => {}, 1e6)";
+    const script = `"${process.execPath}" -e "${inner}"; echo on; sleep 600`;
     const end = await run({ signals: "group", graceMs: NEVER_MS }, script, signal);
     const [pid, ...rest] = end.stdout.trimEnd().split("\n");
     expect([end.exitCode, rest]).toEqual([exitCode, [`ended by ${signal}`]]);
