@@ -1,4 +1,5 @@
 /** The entry `msb-ts`: the SDK, which needs nothing native; re-exports only. */
+/// <reference lib="esnext.disposable" preserve="true" />
 export { ERROR_CODES, type ErrorCode, type ErrorDetails, isMsbError, MsbError } from "./errors.js";
 export {
   BaseSandbox,

@@ -1,4 +1,5 @@
 /** The entry `msb-ts/microvm`: microVMs and images without a server; re-exports only. */
+/// <reference lib="esnext.disposable" preserve="true" />
 export type { CollectedOutput, ExecSession } from "./agent/exec-session.js";
 export { AgentClient, type AgentConnectOpts, type ExecOpts } from "./agent/agent-client.js";
 export type { DirectoryEntry, GuestFiles, WriteFileOpts } from "./agent/guest-files.js";

@@ -17,13 +17,14 @@ export class Children {
 
   constructor(cwd) {
     this.cwd = cwd;
-    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-      process.on(name, () => {
-        this.stoppedBy ??= name;
-        for (const stop of this.#stops) stop(name);
-        this.#abort.abort(new Stopped(name));
-      });
-    }
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, () => this.stop(name));
+  }
+
+  /** As if this process had got the signal. */
+  stop(name) {
+    this.stoppedBy ??= name;
+    for (const stop of this.#stops) stop(name);
+    this.#abort.abort(new Stopped(name));
   }
 
   /** Aborted with the first signal. */
@@ -37,8 +38,9 @@ export class Children {
   }
 
   /**
-   * Starts a program; `ended` is its exit code or signal, `stop` asks it to end. `signals` says whom signals are passed to: its whole
-   * `group`, its `leader`, or `nobody` when the terminal does it. `graceMs`: Infinity for what must not be killed.
+   * Starts a program; `ended` is its exit code or signal, `stop` asks it to end. `signals` says whom signals are passed
+   * to: its whole `group`, its `leader`, or `nobody` when the terminal does it. `graceMs`: Infinity for what must not be
+   * killed.
    */
   start(command, args, opts = {}) {
     this.signal.throwIfAborted();

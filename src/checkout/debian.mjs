@@ -10,6 +10,12 @@ const WITNESSES = {
   e2fsprogs: ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"],
   "erofs-utils": ["/usr/bin/mkfs.erofs"],
   mmdebstrap: ["/usr/bin/mmdebstrap"],
+  "debian-archive-keyring": [
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+  ],
+  gpg: ["/usr/bin/gpg"],
+  uidmap: ["/usr/bin/newuidmap"],
   "busybox-static": ["/bin/busybox", "/usr/bin/busybox"],
   cpio: ["/bin/cpio", "/usr/bin/cpio"],
   kmod: ["/sbin/modinfo", "/usr/sbin/modinfo"],

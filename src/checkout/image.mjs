@@ -2,9 +2,12 @@
 import { CLI } from "./cli.mjs";
 import { bringSystemPackages, IMAGE_PACKAGES } from "./system.mjs";
 
+/** It removes a tree of a gigabyte first. */
+const BUILD_GRACE_MS = 45_000;
+
 /** In a few words what was done. */
 export async function bringPythonImage(children, mayInstall) {
-  const cli = (args, run) => children[run](process.execPath, [CLI, ...args]);
+  const cli = (args, run, opts) => children[run](process.execPath, [CLI, ...args], opts);
   if ((await cli(["image", "inspect", "python"], "runQuietly")).code === 0) return "already there";
   console.log("      from Docker Hub");
   if ((await cli(["image", "pull", "python"], "run")) === 0) return "pulled from Docker Hub";
@@ -14,7 +17,7 @@ export async function bringPythonImage(children, mayInstall) {
   }
   const tools = await bringSystemPackages(children, mayInstall, IMAGE_PACKAGES);
   if (tools !== "already there") console.log(`      ${tools}`);
-  const code = await cli(["image", "build", "python"], "run");
+  const code = await cli(["image", "build", "python"], "run", { graceMs: BUILD_GRACE_MS });
   if (code === 0) return "built from Debian packages";
   throw new Error(
     `the image could be neither pulled nor built (${code}). Check the network and the proxy settings; ` +

@@ -29,6 +29,9 @@ import { runCode, runCommand } from "./tour.mjs";
 const { values } = parseArgs({ options: { yes: { type: "boolean", short: "y", default: false } } });
 const mayInstall = values.yes || process.env.CI || process.getuid() === 0 ? "yes" : "ask";
 
+/** Of npm, which ends late or never when it is asked; what it had begun is begun again by the next run. */
+const NPM_GRACE_MS = 2_000;
+
 const children = new Children(project);
 const stages = new Stages(11);
 /** What is to be stopped in the end. */
@@ -89,7 +92,7 @@ async function tour() {
 async function unless(isDone, [command, args]) {
   if (isDone) return "already there";
   console.log(`      ${command} ${args.join(" ")} (a minute or more)`);
-  await children.must(command, args);
+  await children.must(command, args, { graceMs: NPM_GRACE_MS });
   return "done";
 }
 

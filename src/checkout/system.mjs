@@ -1,6 +1,7 @@
 /** System packages: installed when somebody allows it, else named in one command. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { constants } from "node:os";
 import { createInterface } from "node:readline/promises";
 import { installCommand, installPackages, missingPackages } from "./debian.mjs";
 
@@ -13,8 +14,13 @@ const DEBIAN_PACKAGES = [
   "e2fsprogs",
   "libcap-ng0",
 ];
-/** What an image is made of Debian packages with. */
-export const IMAGE_PACKAGES = ["mmdebstrap"];
+/** What an image is made of Debian packages with; `uidmap` lets one do it who is not root. */
+export const IMAGE_PACKAGES = [
+  "mmdebstrap",
+  "debian-archive-keyring",
+  "gpg",
+  ...(process.getuid() === 0 ? [] : ["uidmap"]),
+];
 
 /** A formula of Homebrew to where its program is below Homebrew's prefix. */
 const FORMULAE = {
@@ -45,21 +51,28 @@ async function bringDebianPackages(children, mayInstall, names) {
     }
     await allow(children, mayInstall, command);
   }
-  // As root its signals come from here: apt-get is to end in its own time, and dpkg is not to be disturbed. sudo's
-  // come from the terminal, which is also where it asks for the password.
-  const run = (command, args) =>
-    isRoot
-      ? runAsRoot(children, command, args)
-      : children.run(command, args, { signals: "nobody", graceMs: Infinity });
+  const run = (command, args) => (isRoot ? runAsRoot : runBySudo)(children, command, args);
   await installPackages(missing, isRoot ? [] : ["sudo"], run);
   return `installed ${missing.join(", ")}`;
 }
 
+/** apt-get is to end in its own time, and dpkg is not to be disturbed. */
 async function runAsRoot(children, command, args) {
   console.log(`      ${command} ${args.join(" ")}`);
   const opts = { signals: "leader", graceMs: Infinity };
   const { code, output } = await children.runQuietly(command, args, opts);
   if (code !== 0) console.log(output.trimEnd());
+  return code;
+}
+
+/**
+ * Signals come from the terminal, where sudo also asks for the password. It may give the program a terminal of its own;
+ * then how that ended is all there is to know of a Ctrl-C.
+ */
+async function runBySudo(children, command, args) {
+  const code = await children.run(command, args, { signals: "nobody", graceMs: Infinity });
+  if (code === "SIGINT" || code === 128 + constants.signals.SIGINT) children.stop("SIGINT");
+  children.signal.throwIfAborted();
   return code;
 }
 
@@ -94,8 +107,9 @@ async function allow(children, mayInstall, command) {
   // In its raw mode the terminal sends no signal.
   questions.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
   try {
-    const { signal } = children;
-    const answer = await questions.question(`      Run "${command}"? [Y/n] `, { signal });
+    const question = `      Run "${command}"? [Y/n] `;
+    const answer = await questions.question(question, { signal: children.signal }).catch(() => "n");
+    children.signal.throwIfAborted();
     if (!/^(y(es)?)?$/i.test(answer.trim())) {
       throw new Error(`packages are missing. Run this yourself, then start again: ${command}`);
     }

@@ -48,7 +48,12 @@ export function checkPullable(ref: ImageReference): void {
   throw new MsbError(
     "MSB_ERR_IMAGE_NOT_FOUND",
     `${familiarName(ref)} is an image that is built here, not pulled: nobody answers for one of that name in a ` +
-      `registry. Run \`msb-ts image build ${ref.repository.slice(ref.repository.indexOf("/") + 1)}\`.`,
+      `registry. Run \`msb-ts image build ${recipeOf(name)}\`.`,
     { details: { image: name } },
   );
+}
+
+/** By the canonical name of what it makes. */
+export function recipeOf(name: string): string {
+  return parseReference(name).repository.replace(/^.*\//, "");
 }

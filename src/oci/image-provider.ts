@@ -6,7 +6,7 @@ import { printable } from "../util/printable.js";
 import type { OnProgress } from "../util/progress.js";
 import { SharedFlight } from "../util/shared-flight.js";
 import { ensureImageDisk } from "./image-disk.js";
-import { checkPullable, type WantedImage } from "./image-names.js";
+import { checkPullable, recipeOf, type WantedImage } from "./image-names.js";
 import type { ImageDiskInfo, ImageInfo } from "./image.js";
 import type { Platform } from "./manifest.js";
 import { formatPlatform, isPlatformMatch } from "./platform.js";
@@ -74,9 +74,14 @@ export class ImageProvider {
     const found = await this.#findPinned(wanted, policy, platform, pin);
     if (found !== undefined) return this.#withDisk(found, remote, opts);
     if (policy === "never" || remote === null) throw notHere(name, policy, platform);
-    const pulled = (await this.#pullPinned(remote, opts)) ?? (await this.#pullPinned(remote, opts));
-    if (pulled === undefined) throw notHere(name, policy, platform);
-    return pulled;
+    try {
+      const pull = (): Promise<BootableImage | undefined> => this.#pullPinned(remote, opts);
+      const pulled = (await pull()) ?? (await pull());
+      if (pulled !== undefined) return pulled;
+    } catch (error) {
+      throw withRecipe(error, wanted);
+    }
+    throw notHere(name, policy, platform);
   }
 
   /** Undefined when a prune took it between the end of the pull, which all its callers share, and this caller's pin. */
@@ -140,6 +145,14 @@ function isOfContent(error: unknown): boolean {
     isMsbError(error, "MSB_ERR_IMAGE_LIMIT") ||
     isMsbError(error, "MSB_ERR_UNSAFE_LAYER")
   );
+}
+
+/** Where no registry answers, an image that can be built is not out of reach. */
+function withRecipe(error: unknown, { builtHere: [image] }: WantedImage): unknown {
+  if (image === undefined || !isMsbError(error, "MSB_ERR_REGISTRY_UNAVAILABLE")) return error;
+  const { message, details } = error;
+  const advice = `Without a registry: \`msb-ts image build ${recipeOf(image)}\` makes one of Debian packages.`;
+  return new MsbError(error.code, `${message} ${advice}`, { cause: error, details });
 }
 
 function notHere(name: string, policy: PullPolicy, platform: Platform): MsbError {

@@ -19,6 +19,7 @@ import { BuildProgress } from "./build-progress.js";
 import { filesLayer } from "./files-layer.js";
 import { hostMirrors, mirrorsOf } from "./mirrors.js";
 import { mmdebstrapCall } from "./mmdebstrap.js";
+import { ownedTool } from "./owned-tool.js";
 import { type Recipe, readRecipe } from "./recipe.js";
 
 export const MMDEBSTRAP_HINT =
@@ -84,7 +85,8 @@ async function packagesLayer(
   const progress = new BuildProgress(opts.onProgress ?? (() => {}));
   const unwanted = new AbortController();
   const signals = [unwanted.signal, ...(opts.signal === undefined ? [] : [opts.signal])];
-  const tar = streamTool(tool, call.args, {
+  const [path, args] = ownedTool(tool, call.args);
+  const tar = streamTool(path, args, {
     env: call.env,
     installHint: MMDEBSTRAP_HINT,
     graceMs: CLEANUP_GRACE_MS,

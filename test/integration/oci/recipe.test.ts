@@ -14,6 +14,7 @@ import { buildRecipe } from "../../../src/oci/recipe/build.js";
 import { BlobStore } from "../../../src/oci/store/blob-store.js";
 import { msbPaths } from "../../../src/paths.js";
 import type { Progress } from "../../../src/util/progress.js";
+import { Program } from "../../helpers/program.js";
 import { writeRecipe } from "../../helpers/recipe.js";
 import { tempDir } from "../../helpers/temp-dir.js";
 
@@ -127,6 +128,42 @@ describe("a recipe", () => {
     BUILD_MS,
   );
 
+  test(
+    "whose builder is killed leaves no process, no mount and no file of mmdebstrap",
+    async () => {
+      const { dir, temp, env } = await setUp();
+      const folder = await writeRecipe(join(dir, "recipe"));
+      const input = { folder, home: join(dir, "home") };
+      const program = Program.start("recipe-program.ts", import.meta.url, input, { env });
+      expect(await program.exited).toEqual({ exitCode: null, signal: "SIGKILL" });
+      await expect.poll(() => processesIn(temp)).toEqual([]);
+      expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(temp);
+      expect(await readdir(temp)).toEqual([]);
+    },
+    BUILD_MS,
+  );
+
+  test(
+    "whose mmdebstrap is killed fails, and leaves no process, no mount and no file",
+    async () => {
+      const { dir, temp, store, env } = await setUp();
+      const folder = await writeRecipe(join(dir, "recipe"));
+      let killed = Promise.resolve();
+      const onProgress = ({ id }: Progress): void => {
+        if (id === "install") killed = killed.then(() => killIn(temp, "mmdebstrap"));
+      };
+      await expect(buildRecipe(folder, { store, env, onProgress })).rejects.toMatchObject({
+        code: "MSB_ERR_RECIPE_FAILED",
+        message: expect.stringContaining("exit 137") as string,
+      });
+      await killed;
+      await expect.poll(() => processesIn(temp)).toEqual([]);
+      expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(temp);
+      expect(await readdir(temp)).toEqual([]);
+    },
+    BUILD_MS,
+  );
+
   test("is not built for what Debian does not have", async () => {
     const { dir, store } = await setUp();
     const folder = await writeRecipe(join(dir, "recipe"));
@@ -153,11 +190,20 @@ async function filesBelow(folder: string): Promise<string[]> {
   return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
 }
 
-/** Processes whose root or working folder is below `folder`, or that were started for it. */
+/** Processes that were started with `folder` for their temporary files, or with a folder in it. */
 async function processesIn(folder: string): Promise<string[]> {
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
   const lines = await Promise.all(
     pids.map((pid) => readFile(`/proc/${pid}/environ`, "utf8").catch(() => "")),
   );
-  return pids.filter((_, index) => lines[index]!.includes(`TMPDIR=${folder}\0`));
+  const isOne = (line: string): boolean =>
+    line.split("\0").some((text) => text.startsWith(`TMPDIR=${folder}`));
+  return pids.filter((_, index) => isOne(lines[index]!));
+}
+
+async function killIn(folder: string, name: string): Promise<void> {
+  for (const pid of await processesIn(folder)) {
+    const found = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
+    if (found.trim() === name) process.kill(Number(pid), "SIGKILL");
+  }
 }

@@ -2,7 +2,7 @@
  * The package as `npm pack` makes it, installed in an empty folder. What it depends on is linked, not fetched, so that
  * no network is needed.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -150,6 +150,21 @@ test("is imported and required, and its native code is the prebuilt one", () => 
   ) as string[];
   const folder = join(installed, `prebuilds/${process.platform}-${process.arch}`);
   expect(paths).toEqual([join(folder, "msb-vmm"), join(folder, "msb-agent")]);
+});
+
+test("its types are enough for a program that has no library but the default one", async () => {
+  const program = `
+    import { PythonSandbox } from "msb-ts";
+    await using sandbox = await PythonSandbox.create();
+    export const output: string = await (await sandbox.run("1")).output();`;
+  await writeFile(join(user, "program.mts"), program);
+  const options = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext"];
+  const tsc = join(project, "node_modules/typescript/bin/tsc");
+  const { status, stdout } = spawnSync(process.execPath, [tsc, ...options, "program.mts"], {
+    cwd: user,
+    encoding: "utf8",
+  });
+  expect([status, stdout]).toEqual([0, ""]);
 });
 
 test("its install script builds nothing where the prebuilt binaries run", () => {

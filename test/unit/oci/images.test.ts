@@ -1,6 +1,7 @@
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { MsbError } from "../../../src/errors.js";
 import { type Digest, hexOf } from "../../../src/oci/digest.js";
 import { Images, type OpenImagesOpts } from "../../../src/oci/images.js";
 import { parseReference } from "../../../src/oci/reference.js";
@@ -179,6 +180,19 @@ describe("ensure", () => {
     await expect(
       images.ensure("python", { pullPolicy: "sometimes" as "never" }),
     ).rejects.toMatchObject({ code: "MSB_ERR_INVALID_ARGUMENT" });
+  });
+
+  test("names the recipe when no registry can be reached, for what has one", async () => {
+    const { images, registry } = await fixture();
+    registry.getManifest = async () => {
+      throw new MsbError("MSB_ERR_REGISTRY_UNAVAILABLE", "It is far.", { details: { host: "a" } });
+    };
+    await expect(images.ensure("python")).rejects.toMatchObject({
+      code: "MSB_ERR_REGISTRY_UNAVAILABLE",
+      message: expect.stringMatching(/^It is far\. .*`msb-ts image build python`/) as string,
+      details: { host: "a" },
+    });
+    await expect(images.ensure("alpine")).rejects.toMatchObject({ message: "It is far." });
   });
 
   test.each(["python", "microsandbox/python"])(

@@ -87,7 +87,7 @@ function printReport(
     checks.map(({ title, status, message, advice }) => [
       MARKS[status],
       title,
-      oneLine([message, advice].filter((text) => text !== undefined).join(" ")),
+      oneLine(advice === undefined ? message : `${message.replace(/\.?$/, ".")} ${advice}`),
     ]),
   );
   if (tried !== null) printBoots(ctx, tried);
