@@ -13,6 +13,9 @@ import type { StartStages } from "./start-stages.js";
 /** Of VMs that belong to sandboxes; the reaper ends those that no record names. */
 export const VM_ID_PREFIX = "sb-";
 
+/** What takes longer than a cold boot is none. */
+const HEAD_START_TIMEOUT_MS = 15_000;
+
 export function newVmId(): string {
   return `${VM_ID_PREFIX}${randomBytes(6).toString("hex")}`;
 }
@@ -74,7 +77,8 @@ async function startAhead(
 ): Promise<RunningGuest | undefined> {
   if (headStart === undefined) return undefined;
   try {
-    return await headStart.start(config, how);
+    const timeoutMs = Math.min(how.timeoutMs, HEAD_START_TIMEOUT_MS);
+    return await headStart.start(config, { ...how, timeoutMs });
   } catch (error) {
     throwIfAborted(signal, "The start");
     headStart.giveUp(error);

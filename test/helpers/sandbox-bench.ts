@@ -1,5 +1,6 @@
 /** A SandboxManager with everything around it in memory, but for its records: those are real files. */
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { onTestFinished } from "vitest";
 import type { OpenKernelsOpts } from "../../src/kernel/kernels.js";
 import type { BootableImage } from "../../src/oci/images.js";
@@ -93,6 +94,7 @@ export class SandboxBench {
       openKernels: (_agent, kernelOpts) => this.#openKernels(kernelOpts),
       makeUpperDisk: async (path) => {
         await this.beforeDisk();
+        await mkdir(dirname(path), { recursive: true });
         await writeFile(path, `disk ${this.disks.length}`, { flag: "wx" });
         this.disks.push(path);
       },

@@ -251,6 +251,7 @@ function readControl(require) {
       size = 0;
     }
   });
+  parentPort.postMessage("listening");
   // The host is gone: so are we.
   const leave = () => process.kill(process.pid, "SIGKILL");
   socket.on("error", leave);
@@ -267,7 +268,7 @@ function reseed(compiler) {
 }
 
 class Control {
-  constructor(fd, { onRun, onReseed }) {
+  constructor(fd, { onListening, onReseed, onRun }) {
     this.fd = fd;
     /** The descriptor that was written to last, if the host may not have seen that yet. */
     this.last = null;
@@ -287,7 +288,8 @@ class Control {
       trackUnmanagedFds: false,
     });
     reader.on("message", (message) => {
-      if (message === "reseed") onReseed();
+      if (message === "listening") onListening();
+      else if (message === "reseed") onReseed();
       else onRun(...message);
     });
     reader.on("exit", () => host.kill(host.process.pid, "SIGKILL"));
@@ -1069,12 +1071,13 @@ function start({ fd, require, process, global, context }) {
   let runner = null;
   const compiler = new Compiler(parser);
   const control = new Control(fd, {
-    onRun: (id, code) => void runner.run(id, code),
+    // Its thread takes as long to start as all the rest.
+    onListening: () => control.send({ type: "ready", version: process.versions.node }),
     onReseed: () => reseed(compiler),
+    onRun: (id, code) => void runner.run(id, code),
   });
   outputs.control = control;
   runner = new Runner(control, outputs, interrupts, compiler);
-  control.send({ type: "ready", version: process.versions.node });
 }
 
 /** `import()` of a module in the working directory. That of scripts crashes Node.js 16 once the script was collected. */

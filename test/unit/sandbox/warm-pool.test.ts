@@ -1,0 +1,194 @@
+import { existsSync } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { SandboxManager } from "../../../src/sandbox/sandbox-manager.js";
+import type { SandboxSpecOpts } from "../../../src/sandbox/service.js";
+import { SandboxBench, SPEC } from "../../helpers/sandbox-bench.js";
+
+const GIB = 2 ** 30;
+
+let bench: SandboxBench;
+let manager: SandboxManager;
+beforeEach(async () => {
+  bench = await SandboxBench.make();
+  manager = await bench.open({ warmGuests: 1 });
+});
+
+const key = (name: string) => ({ namespace: "default", name });
+const start = (name: string, spec: SandboxSpecOpts = SPEC) => manager.start(key(name), spec);
+const upperDisk = (name: string): string => bench.paths.sandbox("default", name).upperDisk;
+const running = (): string[] => [...bench.guests.machines.keys()];
+/** VMs that no sandbox has. */
+function ahead(): string[] {
+  const owned = manager.list().map(({ vm }) => vm?.id);
+  return running().filter((id) => !owned.includes(id));
+}
+const readyAhead = (count: number): Promise<void> => expect.poll(readyNotices).toBe(count);
+function readyNotices(): number {
+  return bench.notices.filter(
+    (notice) => notice.kind === "info" && notice.message === "A guest is ready ahead",
+  ).length;
+}
+
+describe("a guest that runs ahead", () => {
+  it("is there after the first start of its kind, and is what the next one gets", async () => {
+    await start("one");
+    await readyAhead(1);
+    const [id] = ahead();
+    const info = await start("two");
+    expect(info.vm?.id).toBe(id);
+    expect(existsSync(upperDisk("two"))).toBe(true);
+    // It has been made anew for the third.
+    await readyAhead(2);
+    expect(running()).toHaveLength(3);
+  });
+
+  it("has a nonce of its own by then, and interpreters that ran no code of a user", async () => {
+    await start("one");
+    await readyAhead(1);
+    const [id] = ahead();
+    const before = bench.guests.machines.get(id!)?.nonce;
+    await start("two");
+    expect(bench.guests.machines.get(id!)?.nonce).not.toBe(before);
+    expect(bench.kernels.at(-1)?.opts).toMatchObject({ isResumed: true, adopt: { contexts: [] } });
+  });
+
+  it("has no interpreters for a sandbox with an environment of its own", async () => {
+    await start("one");
+    await readyAhead(1);
+    const [id] = ahead();
+    const info = await start("two", { ...SPEC, env: ["A=1"] });
+    expect(info.vm?.id).toBe(id);
+    expect(bench.kernels.at(-1)?.opts.adopt).toBeUndefined();
+  });
+
+  it.each([
+    ["memory", { memoryMiB: 1024 }],
+    ["CPUs", { cpus: 2 }],
+    ["a disk", { diskMiB: 8192 }],
+  ])("is not for a sandbox with %s of another size", async (_what, other) => {
+    await start("one");
+    await readyAhead(1);
+    const [id] = ahead();
+    const info = await start("two", { ...SPEC, ...other });
+    expect(info.vm?.id).not.toBe(id);
+  });
+
+  it("is not for a sandbox that has a disk already", async () => {
+    await start("one");
+    await readyAhead(1);
+    const [id] = ahead();
+    await manager.stop(key("one"));
+    const info = await start("one");
+    expect(info.vm?.id).not.toBe(id);
+    expect(ahead()).toEqual([id]);
+  });
+
+  it("is handed to one of two that start at the same time", async () => {
+    await start("one");
+    await readyAhead(1);
+    const [two, three] = await Promise.all([start("two"), start("three")]);
+    expect(two.vm?.id).not.toBe(three.vm?.id);
+  });
+
+  it("that fails when it is asked for costs a cold boot, and no more", async () => {
+    await start("one");
+    await readyAhead(1);
+    const [id] = ahead();
+    const { agent, vm } = bench.guests.machines.get(id!)!;
+    agent.on("core.resume", () => {
+      vm.end();
+      return {};
+    });
+    agent.on("hello", () => {
+      vm.end();
+      return {};
+    });
+    const info = await start("two");
+    expect(info.state).toBe("running");
+    expect(bench.events()).toContain("head-start-failed");
+    expect(existsSync(upperDisk("two"))).toBe(true);
+  });
+
+  it("that ends by itself is replaced with the next start", async () => {
+    await start("one");
+    await readyAhead(1);
+    const [id] = ahead();
+    bench.guests.machines.get(id!)!.vm.end();
+    await expect.poll(ahead).toEqual([]);
+    await expect.poll(() => readdir(bench.paths.tempDir)).toEqual([]);
+    await start("two");
+    await readyAhead(2);
+  });
+});
+
+describe("the pool", () => {
+  it("has none of a kind that was not started among the last two", async () => {
+    for (const [index, memoryMiB] of [512, 1024, 2048].entries()) {
+      await start(`box${index}`, { ...SPEC, memoryMiB });
+      await readyAhead(index + 1);
+    }
+    await expect.poll(ahead).toHaveLength(2);
+    const sizes = ahead().map((id) => bench.guests.machines.get(id)?.config.memoryMiB);
+    expect(sizes.toSorted()).toEqual([1024, 2048]);
+  });
+
+  it("takes nothing of the budget that sandboxes want", async () => {
+    manager = await (
+      await renewed()
+    ).open({
+      warmGuests: 1,
+      budget: { sandboxes: 2, memoryMiB: 1024, vcpus: 8 },
+    });
+    await start("one");
+    await readyAhead(1);
+    // It is what makes room, or is the sandbox itself; either way nobody is refused.
+    await start("two", { ...SPEC, cpus: 2 });
+    await expect.poll(ahead).toEqual([]);
+    expect(manager.status().used.sandboxes).toBe(2);
+  });
+
+  it("ends its guests when the host's memory runs low, and makes none", async () => {
+    await start("one");
+    await readyAhead(1);
+    bench.freeBytes = GIB;
+    await bench.clock.advance(5_000);
+    await expect.poll(ahead).toEqual([]);
+    await start("two", { ...SPEC, memoryMiB: 1024 });
+    expect(readyNotices()).toBe(1);
+  });
+
+  it("makes none of a kind that cannot be made, and says why", async () => {
+    bench.guests.beforeBoot = async ({ upperDisk: disk }) => {
+      if (disk?.includes("warm-disk")) throw new Error("no");
+    };
+    await start("one");
+    await vi.waitFor(() =>
+      expect(bench.warnings()).toEqual(["No guest could be made ready ahead"]),
+    );
+    await start("two");
+    expect(bench.warnings()).toHaveLength(1);
+    expect(await readdir(bench.paths.tempDir)).toEqual([]);
+  });
+
+  it("is gone with the server, also where sandboxes go on", async () => {
+    await start("one");
+    await readyAhead(1);
+    await manager.close({ sandboxes: "detach" });
+    expect(running()).toHaveLength(1);
+    expect(await readdir(bench.paths.tempDir)).toEqual([]);
+  });
+
+  it("of a server that was killed is ended by the next one", async () => {
+    await start("one");
+    await readyAhead(1);
+    const [id] = ahead();
+    await bench.open();
+    await expect.poll(() => bench.guests.destroyed).toContain(id);
+  });
+});
+
+async function renewed(): Promise<SandboxBench> {
+  bench = await SandboxBench.make();
+  return bench;
+}
