@@ -163,9 +163,7 @@ describe("the pool", () => {
       if (disk?.includes("warm-disk")) throw new Error("no");
     };
     await start("one");
-    await vi.waitFor(() =>
-      expect(bench.warnings()).toEqual(["No guest could be made ready ahead"]),
-    );
+    await expect.poll(() => bench.warnings()).toEqual(["No guest could be made ready ahead"]);
     await start("two");
     expect(bench.warnings()).toHaveLength(1);
     expect(await readdir(bench.paths.tempDir)).toEqual([]);
