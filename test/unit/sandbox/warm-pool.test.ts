@@ -23,7 +23,9 @@ function ahead(): string[] {
   const owned = manager.list().map(({ vm }) => vm?.id);
   return running().filter((id) => !owned.includes(id));
 }
-const readyAhead = (count: number): Promise<void> => expect.poll(readyNotices).toBe(count);
+async function readyAhead(count: number): Promise<void> {
+  await expect.poll(readyNotices).toBe(count);
+}
 function readyNotices(): number {
   return bench.notices.filter(
     (notice) => notice.kind === "info" && notice.message === "A guest is ready ahead",
