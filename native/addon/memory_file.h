@@ -8,8 +8,8 @@
 
 namespace msb::addon {
 
-// A file without a name that lives in memory, empty pages of it taking none: what a saved microVM is
-// kept in. ENOSYS where there are no sealed memory files (macOS).
+// A file without a name that lives in memory, empty pages of it taking none: what a saved microVM
+// is kept in. ENOSYS where there are no sealed memory files (macOS).
 StatusOr<UniqueFd> CreateMemoryFile(uint64_t size_bytes);
 
 // Nobody can change the file any more, whoever has it open and however; private mappings of it can

@@ -72,8 +72,7 @@ StatusOr<Identity> ParseIdentity(const Json& body) {
   if (!hostname.ok()) return hostname.status();
   identity.hostname = std::move(hostname.value());
   if (identity.hostname.empty() || identity.hostname.size() > HOST_NAME_MAX ||
-      HasNul(identity.hostname) ||
-      identity.hostname.find_first_of(" \t\n") != std::string::npos) {
+      HasNul(identity.hostname) || identity.hostname.find_first_of(" \t\n") != std::string::npos) {
     return Status::Invalid("hostname", "hostname must be 1 to 64 bytes without space");
   }
   StatusOr<int64_t> clock_ms = body.GetInt("clockMs", 0, kMaxSafeInteger);

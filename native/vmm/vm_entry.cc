@@ -127,8 +127,8 @@ Status EnterLibkrun(const krun::VmConfig& config, const VmEntry& entry) {
   return context.value().Enter();
 }
 
-// Puts the channels at 3, 4, … and the files behind them; everything else is closed, the message pipe
-// by a successful execve.
+// Puts the channels at 3, 4, … and the files behind them; everything else is closed, the message
+// pipe by a successful execve.
 Status PlaceQemuFds(const VmEntry& entry, int* messages) {
   std::vector<int> inherited = entry.channels;
   inherited.insert(inherited.end(), entry.files.begin(), entry.files.end());
