@@ -35,7 +35,7 @@ export async function languageOfSandbox(
 }
 
 /** The last part of its name, without tag and digest. */
-function languageOfImage(image: string): Language | undefined {
+export function languageOfImage(image: string): Language | undefined {
   const last = image.replace(/@.*$/s, "").split("/").at(-1)?.replace(/:.*$/s, "");
   return LANGUAGES.find((language) => language === last);
 }

@@ -1,5 +1,6 @@
 /** The tree of commands. */
 import { bindCommands, CliCommand } from "./command.js";
+import { benchCommand } from "./commands/bench/index.js";
 import { completionCommand } from "./commands/completion/index.js";
 import { doctorCommand } from "./commands/doctor/index.js";
 import { helpCommand } from "./commands/help.js";
@@ -40,6 +41,7 @@ export function buildProgram(ctx: CliContext): CliCommand {
   program.addCommand(serverCommand(ctx));
   program.addCommand(doctorCommand(ctx));
   program.addCommand(setupCommand(ctx));
+  program.addCommand(benchCommand(ctx));
   program.addCommand(completionCommand(ctx, program));
   program.addCommand(helpCommand(program));
   program.addHelpText("after", () => `\nEnvironment:\n${environmentText(program)}`);
