@@ -170,7 +170,7 @@ describe("a template that does not work", () => {
     expect(info).toMatchObject({ state: "running", failure: null });
     expect(bench.guests.configs.at(-1)).toMatchObject({ id: info.vm?.id });
     expect(await readFile(diskOf("next"), "utf8")).toBe("disk 2");
-    expect(bench.events()).toContain("template-failed");
+    expect(bench.events()).toContain("head-start-failed");
     expect(bench.warnings()).toEqual(["A template could not be used, and was given up"]);
     expect(bench.guests.saved[0]?.isDisposed).toBe(true);
     const [kernels] = bench.kernels.slice(-1);

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { msbPaths } from "../../../src/paths.js";
 import { type SandboxDeps, sandboxDeps } from "../../../src/sandbox/manager-opts.js";
 import type { SandboxNotice } from "../../../src/sandbox/notice.js";
-import type { TemplateSpec } from "../../../src/sandbox/template.js";
+import type { TemplateSpec } from "../../../src/sandbox/head-start.js";
 import { Templates } from "../../../src/sandbox/templates.js";
 import { deferred } from "../../../src/util/async.js";
 import { FakeGuests } from "../../helpers/fake-guests.js";
@@ -25,7 +25,7 @@ describe("templates", () => {
   let guests: FakeGuests;
   let notices: SandboxNotice[];
   let kernels: FakeKernels[];
-  let freeMemoryBytes: number;
+  let freeBytes: number;
   let turns: number;
   let bootTurn: (signal: AbortSignal) => Promise<Disposable>;
   let deps: SandboxDeps;
@@ -34,7 +34,7 @@ describe("templates", () => {
     guests.canSave = true;
     notices = [];
     kernels = [];
-    freeMemoryBytes = 2 ** 40;
+    freeBytes = 2 ** 40;
     turns = 0;
     bootTurn = async () => {
       turns += 1;
@@ -54,7 +54,7 @@ describe("templates", () => {
         await writeFile(path, "disk", { flag: "wx" });
       },
       maxTemplates: 2,
-      freeMemoryBytes: () => freeMemoryBytes,
+      readHostMemory: () => ({ freeBytes, totalBytes: 2 ** 40 }),
       onNotice: (notice) => notices.push(notice),
     });
   });
@@ -79,8 +79,9 @@ describe("templates", () => {
     expect(templates.take(SPEC)).toBeUndefined();
     await templates.settled();
     expect(turns).toBe(0);
-    using taken = templates.take(SPEC);
-    expect(taken?.template).toMatchObject({ spec: SPEC, kernels: { contexts: [] } });
+    await using taken = templates.take(SPEC);
+    expect(taken).toMatchObject({ spec: SPEC, kernels: { contexts: [] }, vmId: null });
+    expect(templates.vmIds()).toEqual([]);
     expect(kernels[0]).toMatchObject({ prewarmed: ["python"], isClosed: true });
     expect(notices).toMatchObject([
       { kind: "info", details: { shape: { memoryMiB: 512, diskMiB: 100 }, memoryMiB: 100 } },
@@ -110,11 +111,11 @@ describe("templates", () => {
   it("that were used longest ago are given up when there are too many", async () => {
     const templates = open();
     await prepared(templates, SPEC, withMemory(256));
-    templates.take(SPEC)?.[Symbol.dispose]();
+    await templates.take(SPEC)?.[Symbol.asyncDispose]();
     await prepared(templates, withMemory(128));
     expect(disposed()).toEqual([false, true, false]);
     expect(templates.take(withMemory(256))).toBeUndefined();
-    templates.take(SPEC)?.[Symbol.dispose]();
+    await templates.take(SPEC)?.[Symbol.asyncDispose]();
 
     // It may come back.
     await prepared(templates, withMemory(256));
@@ -127,20 +128,20 @@ describe("templates", () => {
     const [one, other] = [templates.take(SPEC), templates.take(SPEC)];
     await prepared(templates, withMemory(256));
     expect(templates.take(SPEC)).toBeUndefined();
-    one?.[Symbol.dispose]();
-    one?.[Symbol.dispose]();
+    await one?.[Symbol.asyncDispose]();
+    await one?.[Symbol.asyncDispose]();
     expect(disposed()).toEqual([false, false]);
-    other?.[Symbol.dispose]();
+    await other?.[Symbol.asyncDispose]();
     expect(disposed()).toEqual([true, false]);
   });
 
   it("that cannot be used are not made again, and told once", async () => {
     const templates = open();
     await prepared(templates, SPEC);
-    using one = templates.take(SPEC);
-    using other = templates.take(SPEC);
-    templates.drop(one!, new Error("no state"));
-    templates.drop(other!, new Error("no state"));
+    await using one = templates.take(SPEC);
+    await using other = templates.take(SPEC);
+    one?.giveUp(new Error("no state"));
+    other?.giveUp(new Error("no state"));
     expect(templates.take(SPEC)).toBeUndefined();
     expect(disposed()).toEqual([false]);
     await prepared(templates, SPEC);
@@ -152,11 +153,11 @@ describe("templates", () => {
 
   it("for which there is no memory are not made, and tried again with the next start", async () => {
     const templates = open();
-    freeMemoryBytes = 2 * 512 * 2 ** 20 - 1;
+    freeBytes = 2 * 512 * 2 ** 20 - 1;
     await prepared(templates, SPEC);
     await prepared(templates, SPEC);
     expect([guests.savingAsked, guests.made.length, notices.length]).toEqual([2, 0, 0]);
-    freeMemoryBytes += 1;
+    freeBytes += 1;
     await prepared(templates, SPEC);
     expect(templates.take(SPEC)).toBeDefined();
   });
@@ -191,7 +192,7 @@ describe("templates", () => {
     await templates.close();
     expect(disposed()).toEqual([false, true]);
     expect(templates.take(SPEC)).toBeUndefined();
-    taken?.[Symbol.dispose]();
+    await taken?.[Symbol.asyncDispose]();
     expect(disposed()).toEqual([true, true]);
     await prepared(templates, withMemory(128));
     expect(guests.made).toHaveLength(2);
