@@ -26,8 +26,11 @@ export type {
   DriverProbe,
   HypervisorDriver,
   MicroVm,
+  SavableVm,
+  SavedVm,
   VmConfig,
   VmExit,
+  VmSaving,
 } from "./hypervisor/driver.js";
 export { type Hypervisor, openHypervisor, type OpenHypervisorOpts } from "./hypervisor/open.js";
 export type { ImageDiskInfo, ImageInfo, RemovedImages, RunConfig } from "./oci/image.js";

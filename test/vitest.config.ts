@@ -9,6 +9,7 @@ const ABOVE_DRIVERS = [
   "vm/examples.test.ts",
   "vm/cli-run.test.ts",
   "vm/templates.test.ts",
+  "vm/saved-vms.test.ts",
   "vm/cli-sandboxes.test.ts",
 ];
 

@@ -94,7 +94,7 @@ export interface VmSaving {
   boot(config: VmConfig, opts?: { signal?: AbortSignal }): Promise<SavableVm>;
   /**
    * Starts a VM that goes on where `saved` stood; its private disk is a copy of that. Throws as the driver's `boot`,
-   * and MSB_ERR_INVALID_ARGUMENT for a config that differs.
+   * MSB_ERR_SNAPSHOT_FAILED, and MSB_ERR_INVALID_ARGUMENT for a config that differs.
    */
   resume(saved: SavedVm, config: VmConfig, opts?: { signal?: AbortSignal }): Promise<MicroVm>;
 }

@@ -2,8 +2,11 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { MsbError } from "../errors.js";
+import { messageOf, MsbError } from "../errors.js";
 import { abortable, type Deferred, deferred } from "../util/async.js";
+
+/** What is aborted. */
+const WORK = "The talk with QEMU";
 
 export type MonitorArguments = Readonly<Record<string, unknown>>;
 
@@ -26,25 +29,26 @@ export class QemuMonitor implements Disposable {
     this.#socket = socket;
     this.#closed.promise.catch(() => {});
     socket.on("error", () => {});
-    socket.on("close", () => this.#closed.reject(failed("its monitor closed the connection")));
+    socket.on("close", () => this.#closed.reject(failed("closed the connection")));
     createInterface({ input: socket }).on("line", (line) => this.#take(line));
   }
 
-  /** Resolves when commands can be given. Throws MSB_ERR_SNAPSHOT_FAILED. */
+  /** Resolves when commands can be given. Throws MSB_ERR_SNAPSHOT_FAILED, MSB_ERR_ABORTED. */
   static async connect(path: string, signal: AbortSignal): Promise<QemuMonitor> {
     const socket = connect(path);
     try {
-      await once(socket, "connect", { signal });
+      await abortable(once(socket, "connect"), signal, WORK);
       const monitor = new QemuMonitor(socket);
       await monitor.execute("qmp_capabilities", {}, signal);
       return monitor;
     } catch (error) {
       socket.destroy();
-      throw error;
+      if (error instanceof MsbError) throw error;
+      throw failed(`cannot be reached: ${messageOf(error)}`, error);
     }
   }
 
-  /** What QEMU returns. Throws MSB_ERR_SNAPSHOT_FAILED with what it says instead. */
+  /** What QEMU returns. Throws MSB_ERR_SNAPSHOT_FAILED with what it says instead, MSB_ERR_ABORTED. */
   async execute(command: string, args: MonitorArguments, signal: AbortSignal): Promise<unknown> {
     const reply = deferred<unknown>();
     this.#reply = reply;
@@ -66,20 +70,16 @@ export class QemuMonitor implements Disposable {
   }
 
   #whileOpen<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-    return abortable(Promise.race([work, this.#closed.promise]), signal, "Saving the microVM");
+    return abortable(Promise.race([work, this.#closed.promise]), signal, WORK);
   }
 
   #take(line: string): void {
-    let message: Record<string, unknown>;
-    try {
-      message = JSON.parse(line) as Record<string, unknown>;
-    } catch {
-      return;
-    }
+    const message = parse(line);
+    if (message === undefined) return;
     if ("return" in message) this.#reply?.resolve(message["return"]);
     else if ("error" in message) {
-      const { desc } = message["error"] as { desc?: unknown };
-      this.#reply?.reject(failed(`QEMU said: ${String(desc)}`));
+      const { desc } = (message["error"] ?? {}) as { desc?: unknown };
+      this.#reply?.reject(failed(`said: ${String(desc)}`));
     } else if (typeof message["event"] === "string") {
       const data = (message["data"] ?? {}) as MonitorEvent["data"];
       this.#onEvent({ name: message["event"], data });
@@ -87,6 +87,17 @@ export class QemuMonitor implements Disposable {
   }
 }
 
-function failed(why: string): MsbError {
-  return new MsbError("MSB_ERR_SNAPSHOT_FAILED", `The microVM could not be saved: ${why}.`);
+/** Undefined for what is no message. */
+function parse(line: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const message: unknown = JSON.parse(line);
+    if (typeof message !== "object" || message === null) return undefined;
+    return message as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+function failed(why: string, cause?: unknown): MsbError {
+  return new MsbError("MSB_ERR_SNAPSHOT_FAILED", `QEMU's monitor ${why}.`, { cause });
 }

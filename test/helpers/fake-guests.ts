@@ -1,6 +1,8 @@
 /** GuestSource in memory: VMs are ids with a fake agent each, real as far as a sandbox can tell. They outlive managers. */
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { AgentClient } from "../../src/agent/agent-client.js";
-import type { HypervisorDriver, VmExit } from "../../src/hypervisor/driver.js";
+import type { HypervisorDriver, SavedVm, VmConfig, VmExit } from "../../src/hypervisor/driver.js";
 import { vmExitError } from "../../src/hypervisor/exit-error.js";
 import { Guest } from "../../src/sandbox/guest.js";
 import type {
@@ -9,6 +11,7 @@ import type {
   GuestSaving,
   GuestSource,
   RunningGuest,
+  SavedGuest,
 } from "../../src/sandbox/guest-source.js";
 import { FakeAgent } from "./fake-agent.js";
 import { FakeDriver, FakeVm } from "./fake-driver.js";
@@ -39,6 +42,14 @@ export class FakeGuests implements GuestSource {
   beforeBoot: (config: GuestConfig, signal?: AbortSignal) => Promise<void> = async () => {};
   onMachine: (machine: FakeMachine) => void = () => {};
   beforeAdopt: (vmId: string) => Promise<void> = async () => {};
+  /** Guests can be kept. Off: how a sandbox starts is the same each time. */
+  canSave = false;
+  savingAsked = 0;
+  readonly made: GuestConfig[] = [];
+  readonly saved: FakeSavedVm[] = [];
+  readonly resumed: GuestConfig[] = [];
+  beforeMake: (config: GuestConfig, signal?: AbortSignal) => Promise<void> = async () => {};
+  beforeResume: (config: GuestConfig, signal?: AbortSignal) => Promise<void> = async () => {};
   /** The most that ran at the same time. */
   peak = 0;
 
@@ -51,11 +62,7 @@ export class FakeGuests implements GuestSource {
     opts.signal?.throwIfAborted();
     const machine = await this.addMachine(config);
     const driver = new OneVmDriver(machine.vm);
-    const guest = await Guest.boot(
-      driver,
-      { ...config, bootDisk: "/boot", lifetime: "detached", leaseMs: 0 },
-      opts,
-    );
+    const guest = await Guest.boot(driver, ownConfig(config), opts);
     machine.nonce = guest.nonce;
     return guest;
   }
@@ -68,7 +75,39 @@ export class FakeGuests implements GuestSource {
   }
 
   async saving(): Promise<GuestSaving | null> {
-    return null;
+    this.savingAsked += 1;
+    if (!this.canSave) return null;
+    return {
+      make: async (config, prepare, opts) => {
+        this.made.push(config);
+        await this.beforeMake(config, opts.signal);
+        opts.signal?.throwIfAborted();
+        const machine = await this.addMachine(config);
+        await using guest = await Guest.boot(new OneVmDriver(machine.vm), ownConfig(config), opts);
+        const prepared = await prepare(guest.agent);
+        const saved = new FakeSavedVm(config);
+        this.saved.push(saved);
+        return { saved: { vm: saved, nonce: guest.nonce }, prepared };
+      },
+      resume: async (saved, config, opts) => this.#resume(saved, config, opts),
+    };
+  }
+
+  async #resume(
+    saved: SavedGuest,
+    config: GuestConfig,
+    opts: { hostname: string; timeoutMs: number; signal?: AbortSignal },
+  ): Promise<RunningGuest> {
+    this.resumed.push(config);
+    await this.beforeResume(config, opts.signal);
+    opts.signal?.throwIfAborted();
+    if ((saved.vm as FakeSavedVm).isDisposed) throw new Error("the files are closed");
+    const machine = await this.addMachine(config);
+    machine.agent.hello = { ...machine.agent.hello, state: "ready" };
+    const vms = { boot: async () => never(), resume: async () => machine.vm };
+    const guest = await Guest.resume(vms, saved, ownConfig(config), opts);
+    machine.nonce = guest.nonce;
+    return guest;
   }
 
   async adopt(
@@ -130,6 +169,38 @@ export class FakeGuests implements GuestSource {
     for (const { vm } of this.machines.values()) vm.end();
     await Promise.all(this.#agents.map((agent) => agent.stop()));
   }
+}
+
+/** Its private disk is what that was when it was kept. */
+export class FakeSavedVm implements SavedVm {
+  readonly config: VmConfig;
+  readonly memoryBytes = 100 * 2 ** 20;
+  isDisposed = false;
+  onCopy: () => Promise<void> = async () => {};
+  readonly #disk: string;
+
+  constructor(config: GuestConfig) {
+    this.config = ownConfig(config);
+    this.#disk = readFileSync(config.upperDisk ?? "", "utf8");
+  }
+
+  async copyUpperDisk(path: string): Promise<void> {
+    if (this.isDisposed) throw new Error("the files are closed");
+    await this.onCopy();
+    await writeFile(path, `copy of ${this.#disk}`, { flag: "wx" });
+  }
+
+  [Symbol.dispose](): void {
+    this.isDisposed = true;
+  }
+}
+
+function ownConfig(config: GuestConfig): VmConfig {
+  return { ...config, bootDisk: "/boot", lifetime: "detached", leaseMs: 0 };
+}
+
+function never(): never {
+  throw new Error("it is not asked for this");
 }
 
 /** Gives one VM that is there already. */

@@ -91,6 +91,8 @@ export class FakeKernel {
   /** Code that was run. */
   readonly codes: string[] = [];
   readonly signals: number[] = [];
+  /** What hosts that took it over asked of it. */
+  readonly syncs: Record<string, unknown>[] = [];
   /** Marks that the host says it has seen. */
   readonly marked: number[] = [];
   source = "";
@@ -210,6 +212,7 @@ export class FakeKernel {
       const message = parse(line);
       if (message === undefined || this.isDeaf) continue;
       if (message["type"] === "sync") {
+        this.syncs.push(message);
         const running = this.#running ?? null;
         this.say({ type: "synced", nonce: message["nonce"], running });
       } else if (message["type"] === "marked") {

@@ -29,6 +29,8 @@ export interface KernelStartOpts {
   readonly env?: Record<string, string>;
   /** As a Node.js that does not let its own parser be used. */
   readonly withoutInternals?: boolean;
+  /** For the interpreter, before the program's own arguments. */
+  readonly flags?: readonly string[];
 }
 
 export interface KernelRunOpts {
@@ -62,7 +64,8 @@ export class KernelDriver {
   static async start(language: Language, opts: KernelStartOpts = {}): Promise<KernelDriver> {
     const { candidates, args, source } = await kernelProgram(language);
     const argv = opts.withoutInternals ? args.filter((arg) => arg !== "--expose-internals") : args;
-    const child = spawn(OVERRIDES[language] || candidates[0]!, argv, {
+    const flags = opts.flags ?? [];
+    const child = spawn(OVERRIDES[language] || candidates[0]!, [...flags, ...argv], {
       stdio: ["ignore", "pipe", "pipe", "pipe"],
       env: { ...cleanEnv(), MSB_CONTROL_FD: "3", ...opts.env },
       ...(opts.cwd === undefined ? {} : { cwd: opts.cwd }),
@@ -85,6 +88,15 @@ export class KernelDriver {
 
   send(message: unknown): void {
     this.control.write(`\n${JSON.stringify(message)}\n`);
+  }
+
+  /** As a new host does; resolves with the answer. With `reseed` the interpreter is told that it is a copy. */
+  async sync(opts: { readonly reseed?: boolean } = {}): Promise<KernelMessage | undefined> {
+    const nonce = randomBytes(8).toString("hex");
+    const find = (): KernelMessage | undefined => this.messages.find((m) => m.nonce === nonce);
+    this.send({ type: "sync", nonce, ...opts });
+    await this.until(() => find() !== undefined, 5_000);
+    return find();
   }
 
   async run(code: string, opts: KernelRunOpts = {}): Promise<KernelRun> {

@@ -18,6 +18,11 @@ export interface LanguageTests {
   /** Code that never ends of its own after it has printed "go". */
   readonly interruptible: readonly (readonly [name: string, code: string])[];
   readonly interruptName: string;
+  /** Two interpreters that are started so have the same random numbers. */
+  readonly sameNumbers: { readonly flags?: readonly string[]; readonly code: string };
+  /** Prints what `sameNumbers` makes the same. */
+  readonly number: string;
+  readonly throwOne: string;
   readonly version: RegExp;
   /** Rows that are of no use between others. */
   readonly isLeftOut?: (row: KernelRow) => boolean;
@@ -129,6 +134,32 @@ function testEveryKernel(start: StartKernel, tests: LanguageTests): void {
     kernel.control.write('\n\nnonsense\nnull\n{"type":"run"}\n[1]\n{"type":"else"}\n\xff\xfe\n');
     kernel.control.write(`${"[".repeat(100_000)}\n`);
     expect((await kernel.run("1")).lines).toEqual(["out 1"]);
+  });
+
+  test("it draws random numbers of its own when it is told to, and only then", async () => {
+    const { flags = [], code } = tests.sameNumbers;
+    const copies = await Promise.all([1, 2, 3].map(() => start({ flags })));
+    const numbers: string[] = [];
+    for (const [index, copy] of copies.entries()) {
+      await copy.run(code);
+      const answer = await copy.sync(index === 0 ? {} : { reseed: true });
+      expect(answer).toMatchObject({ type: "synced", running: null });
+      numbers.push((await copy.run(tests.number)).stdout);
+    }
+    const original = await start({ flags });
+    await original.run(code);
+    expect((await original.run(tests.number)).stdout).toBe(numbers[0]);
+    expect(new Set(numbers).size).toBe(3);
+  });
+
+  test("it counts its code anew when it is told that it is a copy", async () => {
+    const kernel = await start();
+    await kernel.run("1");
+    expect((await kernel.run(tests.throwOne)).stderr).toContain("<code 2>");
+    await kernel.sync({ reseed: true });
+    expect((await kernel.run(tests.throwOne)).stderr).toContain("<code 1>");
+    await kernel.sync();
+    expect((await kernel.run(tests.throwOne)).stderr).toContain("<code 2>");
   });
 
   test("it ends when the host is gone", async () => {

@@ -112,6 +112,10 @@ export class SandboxBench {
     return this.notices.flatMap((notice) => (notice.kind === "event" ? [notice.event.type] : []));
   }
 
+  infos(): string[] {
+    return this.notices.flatMap((notice) => (notice.kind === "info" ? [notice.message] : []));
+  }
+
   warnings(): string[] {
     return this.notices.flatMap((notice) => (notice.kind === "warning" ? [notice.message] : []));
   }

@@ -39,6 +39,8 @@ describe("a config", () => {
     ["disks[0].path", { disks: [{ id: "boot", path: "/a\u0000b", readOnly: true }] }],
     ["qemuPath", { qemuPath: "qemu" }],
     ["qemuArgs", { qemuArgs: ["-m", 1] }],
+    ["fileCount", { fileCount: -1 }],
+    ["fileCount", { fileCount: 5 }],
   ])("with a bad %s (%j) is refused by that name", async (operation, more) => {
     const error = { code: "MSB_NATIVE", operation, errno: 22 };
     await expect(check(shellConfig("", more))).rejects.toMatchObject(error);

@@ -39,7 +39,7 @@ export class TestVm {
   readonly folder: string;
   readonly handle: MicroVmHandle;
 
-  constructor(config: Record<string, unknown>) {
+  constructor(config: Record<string, unknown>, files?: readonly number[]) {
     this.folder = tempFolder();
     this.handle = native.bootMicroVm(
       {
@@ -49,6 +49,7 @@ export class TestVm {
           name,
           socketPath: this.socketPath(name),
         })),
+        ...(files === undefined ? {} : { files }),
         detached: config["detached"] === true,
       },
       (line) => this.lines.push(JSON.parse(line) as ReportLine),

@@ -281,4 +281,26 @@ describe("AgentClient", () => {
     }
     await expect.poll(() => agent.requests.at(-1)?.type).toBe("stream.cancel");
   });
+
+  it("of a guest that goes on connects with its new nonce from then on, and not before", async () => {
+    const own = { nonce: "cd".repeat(16), hostname: "box", clockMs: 1_700, entropy: "AAAA" };
+    await using client = await connect();
+    const nonces = (): unknown[] =>
+      agent.requests.filter(({ type }) => type === "hello").map(({ fields }) => fields["nonce"]);
+    agent.on("core.resume", ({ id }, fake) => {
+      fake.send(0, { id, type: "error", code: "state", message: "not set up" });
+      return undefined;
+    });
+    await expect(client.resume(own)).rejects.toMatchObject({ code: "MSB_ERR_AGENT_FAILED" });
+    client.disconnect();
+    await client.reconnect();
+    expect(nonces()).toEqual([nonce, nonce]);
+
+    agent.on("core.resume", () => ({}));
+    await client.resume(own);
+    expect(agent.requests.at(-1)).toMatchObject({ type: "core.resume", stream: 0, fields: own });
+    client.disconnect();
+    await client.reconnect();
+    expect(nonces()).toEqual([nonce, nonce, own.nonce]);
+  });
 });

@@ -485,6 +485,68 @@ describe("kernels", () => {
       expect(endOf(await all("print 2"))).toMatchObject({ status: "success", stateLost: true });
     });
   });
+
+  describe("of a saved guest", () => {
+    async function goOn(): Promise<void> {
+      const snapshot = kernels.snapshot();
+      kernels.close();
+      client.close();
+      fakes.announce();
+      client = await connect();
+      kernels = open({ adopt: snapshot, isResumed: true });
+    }
+
+    it("go on, with random numbers of their own and a time of their own", async () => {
+      await all("print 1");
+      const { createdAt } = kernels.contexts()[0]!;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await goOn();
+      expect(stdoutOf(await all("print 2"))).toBe("2\n");
+      expect(fakes.kernels).toHaveLength(1);
+      expect(fakes.last.syncs).toMatchObject([{ reseed: true }]);
+      expect(kernels.contexts()[0]!.createdAt > createdAt).toBe(true);
+    });
+
+    it("are not told to when they are an earlier server's", async () => {
+      await all("print 1");
+      const snapshot = kernels.snapshot();
+      client.close();
+      fakes.announce();
+      client = await connect();
+      kernels = open({ adopt: snapshot });
+      await all("print 2");
+      expect(fakes.last.syncs).toHaveLength(1);
+      expect(fakes.last.syncs[0]).not.toHaveProperty("reseed");
+    });
+
+    it("have no state to lose, whether they are gone, deaf, or die before their first code", async () => {
+      await kernels.prewarm("python");
+      fakes.last.close();
+      await goOn();
+      await until(() => kernels.snapshot().contexts[0]?.stream === null);
+      expect(endOf(await all("print 2")).stateLost).toBe(false);
+
+      fakes.last.isDeaf = true;
+      await goOn();
+      expect(endOf(await all("print 3")).stateLost).toBe(false);
+      expect(fakes.kernels[1]?.signals).toEqual([9]);
+
+      await goOn();
+      await kernels.prewarm("python");
+      fakes.last.event({ type: "exec.exited", signal: 9 });
+      await until(() => kernels.contexts()[0]?.state === "absent");
+      expect(endOf(await all("print 4")).stateLost).toBe(false);
+    });
+
+    it("have one as soon as they have run code", async () => {
+      await kernels.prewarm("python");
+      await goOn();
+      await all("print 1");
+      fakes.last.event({ type: "exec.exited", signal: 9 });
+      await until(() => kernels.contexts()[0]?.state === "absent");
+      expect(endOf(await all("print 2")).stateLost).toBe(true);
+    });
+  });
 });
 
 async function until(condition: () => boolean): Promise<void> {

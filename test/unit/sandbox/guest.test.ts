@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { SavedVm, VmSaving } from "../../../src/hypervisor/driver.js";
 import { Guest } from "../../../src/sandbox/guest.js";
 import { FakeAgent } from "../../helpers/fake-agent.js";
 import { fakeConfig, FakeDriver, FakeVm } from "../../helpers/fake-driver.js";
@@ -136,5 +137,82 @@ describe("Guest", () => {
     expect(agent.requests.map(({ type }) => type)).toEqual(["hello", "hello"]);
     expect(vm.stops).toBe(0);
     await guest.vm.stop();
+  });
+
+  describe("that goes on from a saved one", () => {
+    const saved = { vm: {} as SavedVm, nonce: "ab".repeat(16) };
+    let vm: FakeVm;
+    beforeEach(() => {
+      vm = new FakeVm("copy", "qemu", agent.socketPath);
+      agent.hello = { ...agent.hello, state: "ready", nextStream: 9 };
+    });
+    const saving: VmSaving = {
+      boot: () => Promise.reject(new Error("nobody asks for this")),
+      resume: async () => vm,
+    };
+    const config = { ...fakeConfig, id: "copy" };
+    const resume = (): Promise<Guest> => Guest.resume(saving, saved, config, { hostname: "box" });
+
+    it("is let in with the old nonce, and has all that is its own then", async () => {
+      const before = Date.now();
+      const guest = await resume();
+      expect(agent.requests.map(({ type }) => type)).toEqual(["hello", "core.resume"]);
+      expect(agent.requests[0]?.fields["nonce"]).toBe(saved.nonce);
+      // What the saved one's host wrote last may be half a frame.
+      expect(agent.paddingBytes).toBe(65_600);
+      const own = agent.requests[1]?.fields;
+      expect(own).toMatchObject({ nonce: guest.nonce, hostname: "box" });
+      expect(guest.nonce).not.toBe(saved.nonce);
+      expect(own?.["clockMs"]).toBeGreaterThanOrEqual(before);
+      expect(Buffer.from(String(own?.["entropy"]), "base64")).toHaveLength(256);
+      expect(guest.timings.guest).toEqual([]);
+      await guest.vm.stop();
+    });
+
+    it("shares nonce and entropy with no other", async () => {
+      await (await resume()).vm.stop();
+      vm = new FakeVm("copy", "qemu", agent.socketPath);
+      await (await resume()).vm.stop();
+      const own = agent.requests.filter(({ type }) => type === "core.resume");
+      for (const name of ["nonce", "entropy"]) {
+        expect(new Set(own.map(({ fields }) => fields[name])).size).toBe(2);
+      }
+    });
+
+    it("connects again with its own nonce", async () => {
+      const guest = await resume();
+      agent.dropConnection();
+      await expect.poll(() => agent.requests.at(-1)?.type).toBe("hello");
+      expect(agent.requests.at(-1)?.fields["nonce"]).toBe(guest.nonce);
+      await guest.vm.stop();
+    });
+
+    it("whose agent refuses, or does not answer, is ended", async () => {
+      agent.on("core.resume", ({ id }, fake) => {
+        fake.send(0, { id, type: "error", code: "system", message: "ioctl", operation: "ioctl" });
+        return undefined;
+      });
+      await expect(resume()).rejects.toMatchObject({ code: "MSB_ERR_AGENT_FAILED" });
+      expect(vm.stops).toBe(1);
+
+      vm = new FakeVm("copy", "qemu", agent.socketPath);
+      agent.on("core.resume", () => undefined);
+      await expect(Guest.resume(saving, saved, config, { timeoutMs: 60 })).rejects.toMatchObject({
+        code: "MSB_ERR_BOOT_TIMEOUT",
+      });
+      expect(vm.stops).toBe(1);
+    });
+
+    it("that ends before it is its own says how", async () => {
+      agent.on("hello", (_request, fake) => {
+        vm.end({ stderrTail: "load of migration failed", exitCode: 1 });
+        fake.dropConnection();
+        return undefined;
+      });
+      await expect(resume()).rejects.toMatchObject({
+        code: "MSB_ERR_VM_EXITED",
+        message: expect.stringContaining("load of migration failed"),
+      });
+    });
   });
 });

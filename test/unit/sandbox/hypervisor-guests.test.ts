@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { AdoptedVm } from "../../../src/hypervisor/driver.js";
+import type { AdoptedVm, SavedVm, VmConfig } from "../../../src/hypervisor/driver.js";
 import { VmmReport } from "../../../src/hypervisor/vmm-report.js";
 import { Guest } from "../../../src/sandbox/guest.js";
 import { HypervisorGuests } from "../../../src/sandbox/hypervisor-guests.js";
@@ -106,5 +106,31 @@ describe("the microVMs of a server", () => {
 
   it("that are not there are destroyed already", async () => {
     await expect(guests.destroy("nothing")).resolves.toBeUndefined();
+  });
+
+  it("are kept where the driver can: booted to end with this process, resumed as all others", async () => {
+    expect(await guests.saving()).toBeNull();
+    const configs: VmConfig[] = [];
+    const vmOf = (config: VmConfig): FakeVm => {
+      configs.push(config);
+      return new FakeVm(config.id, "qemu", agent.socketPath);
+    };
+    const kept = { memoryBytes: 1 } as SavedVm;
+    driver.saving = async () => ({
+      boot: async (config) => Object.assign(vmOf(config), { save: async () => kept }),
+      resume: async (_saved, config) => vmOf(config),
+    });
+    const saving = (await guests.saving())!;
+    const { bootDisk: _bootDisk, ...config } = fakeConfig;
+    const how = { hostname: "box", timeoutMs: 5_000 };
+    const made = await saving.make(config, async () => "ready", how);
+    expect(made).toMatchObject({ saved: { vm: kept }, prepared: "ready" });
+    agent.hello = { ...agent.hello, state: "ready" };
+    const guest = await saving.resume(made.saved, { ...config, id: "copy" }, how);
+    expect(configs).toEqual([
+      { ...fakeConfig, bootDisk: "/boot", lifetime: "owner", leaseMs: 0 },
+      { ...fakeConfig, id: "copy", bootDisk: "/boot", lifetime: "detached", leaseMs: 7_000 },
+    ]);
+    await guest.vm.stop();
   });
 });

@@ -22,6 +22,9 @@ const start = testKernelProgram({
     ["a loop behind an await", "console.log('go'); await 1; for (;;);"],
   ],
   interruptName: "Interrupted",
+  sameNumbers: { flags: ["--random-seed=7"], code: "1" },
+  number: "console.log(Math.random(), Math.random())",
+  throwOne: "throw new Error('x')",
   version: /^\d+\.\d+\.\d+$/,
   isLeftOut: (row) => row.isLast === true,
 });

@@ -21,6 +21,9 @@ const start = testKernelProgram({
     ["a finally", "print('go')\ntry:\n    while True: pass\nfinally:\n    print('finally')"],
   ],
   interruptName: "KeyboardInterrupt",
+  sameNumbers: { code: "import random\nrandom.seed(7)" },
+  number: "print(random.random())",
+  throwOne: "raise ValueError",
   version: /^3\.\d+\.\d+$/,
 });
 
@@ -93,6 +96,20 @@ describe("the kernel program for Python", () => {
     }
     await writeFile(join(cwd, "mine.py"), "value = 7");
     expect((await (await start({ cwd })).run("import mine\nmine.value")).lines).toEqual(["out 7"]);
+  });
+
+  test("numpy draws anew, too, in a copy; what runs is not disturbed by it", async () => {
+    const kernel = await start();
+    await kernel.run(
+      "import sys, types\nseeded = []\nfake = types.ModuleType('numpy.random')\n" +
+        "fake.seed = lambda: seeded.append(1)\nsys.modules['numpy.random'] = fake",
+    );
+    const run = kernel.run("print('in')\nwhile True: pass", { timeoutMs: 3_000 });
+    await kernel.until(() => kernel.text("out").includes("in"));
+    expect((await kernel.sync({ reseed: true }))?.running).toEqual(expect.any(String));
+    kernel.child.kill("SIGINT");
+    expect((await run).reason).toBe("interrupted");
+    expect((await kernel.run("len(seeded)")).lines).toEqual(["out 1"]);
   });
 
   test("SIGINT between runs does nothing", async () => {

@@ -1,0 +1,229 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { msbPaths } from "../../../src/paths.js";
+import { type SandboxDeps, sandboxDeps } from "../../../src/sandbox/manager-opts.js";
+import type { SandboxNotice } from "../../../src/sandbox/notice.js";
+import type { TemplateSpec } from "../../../src/sandbox/head-start.js";
+import { Templates } from "../../../src/sandbox/templates.js";
+import { deferred } from "../../../src/util/async.js";
+import { FakeGuests } from "../../helpers/fake-guests.js";
+import { FakeKernels } from "../../helpers/fake-kernels.js";
+import { tempDir } from "../../helpers/temp-dir.js";
+
+const SPEC: TemplateSpec = {
+  imageDisk: "/images/a.erofs",
+  cpus: 1,
+  memoryMiB: 512,
+  diskMiB: 100,
+  context: { env: ["A=1"], workdir: "/srv", user: "root" },
+  language: "python",
+};
+const withMemory = (memoryMiB: number): TemplateSpec => ({ ...SPEC, memoryMiB });
+
+describe("templates", () => {
+  let guests: FakeGuests;
+  let notices: SandboxNotice[];
+  let kernels: FakeKernels[];
+  let freeBytes: number;
+  let turns: number;
+  let bootTurn: (signal: AbortSignal) => Promise<Disposable>;
+  let deps: SandboxDeps;
+  beforeEach(async () => {
+    guests = new FakeGuests();
+    guests.canSave = true;
+    notices = [];
+    kernels = [];
+    freeBytes = 2 ** 40;
+    turns = 0;
+    bootTurn = async () => {
+      turns += 1;
+      return { [Symbol.dispose]: () => void (turns -= 1) };
+    };
+    deps = sandboxDeps({
+      paths: msbPaths(await tempDir()),
+      guests,
+      images: { ensure: never, hold: never },
+      openKernels: async (_agent, opts) => {
+        const opened = new FakeKernels(opts);
+        kernels.push(opened);
+        return opened;
+      },
+      makeUpperDisk: async (path) => {
+        await mkdir(dirname(path), { recursive: true });
+        await writeFile(path, "disk", { flag: "wx" });
+      },
+      maxTemplates: 2,
+      readHostMemory: () => ({ freeBytes, totalBytes: 2 ** 40 }),
+      onNotice: (notice) => notices.push(notice),
+    });
+  });
+  afterEach(() => guests.stop());
+
+  const open = (maxTemplates = 2): Templates =>
+    new Templates({
+      deps: { ...deps, maxTemplates },
+      bootTurn: (signal) => bootTurn(signal),
+    });
+  const disposed = (): boolean[] => guests.saved.map(({ isDisposed }) => isDisposed);
+
+  async function prepared(templates: Templates, ...specs: TemplateSpec[]): Promise<void> {
+    for (const spec of specs) templates.prepare(spec);
+    await templates.settled();
+  }
+
+  it("are made in the background, in a turn of their own, with an interpreter that has run code", async () => {
+    const templates = open();
+    guests.beforeMake = async () => expect(turns).toBe(1);
+    templates.prepare(SPEC);
+    expect(templates.take(SPEC)).toBeUndefined();
+    await templates.settled();
+    expect(turns).toBe(0);
+    await using taken = templates.take(SPEC);
+    expect(taken).toMatchObject({ spec: SPEC, kernels: { contexts: [] }, vmId: null });
+    expect(templates.vmIds()).toEqual([]);
+    expect(kernels[0]).toMatchObject({ prewarmed: ["python"], isClosed: true });
+    expect(notices).toMatchObject([
+      { kind: "info", details: { shape: { memoryMiB: 512, diskMiB: 100 }, memoryMiB: 100 } },
+    ]);
+  });
+
+  it("are made once, also when many ask, and one after the other", async () => {
+    const templates = open();
+    let makes = 0;
+    guests.beforeMake = async () => {
+      expect(++makes).toBe(1);
+      await new Promise((resolve) => setImmediate(resolve));
+      makes -= 1;
+    };
+    await prepared(templates, SPEC, SPEC, withMemory(256), SPEC);
+    await prepared(templates, SPEC);
+    expect(guests.made.map(({ memoryMiB }) => memoryMiB)).toEqual([512, 256]);
+  });
+
+  it("are not made when none are wanted", async () => {
+    const templates = open(0);
+    await prepared(templates, SPEC);
+    expect(guests.savingAsked).toBe(0);
+    expect(templates.take(SPEC)).toBeUndefined();
+  });
+
+  it("that were used longest ago are given up when there are too many", async () => {
+    const templates = open();
+    await prepared(templates, SPEC, withMemory(256));
+    await templates.take(SPEC)?.[Symbol.asyncDispose]();
+    await prepared(templates, withMemory(128));
+    expect(disposed()).toEqual([false, true, false]);
+    expect(templates.take(withMemory(256))).toBeUndefined();
+    await templates.take(SPEC)?.[Symbol.asyncDispose]();
+
+    // It may come back.
+    await prepared(templates, withMemory(256));
+    expect(disposed()).toEqual([false, true, true, false]);
+  });
+
+  it("that are given up are there for those who have taken them, to the last", async () => {
+    const templates = open(1);
+    await prepared(templates, SPEC);
+    const [one, other] = [templates.take(SPEC), templates.take(SPEC)];
+    await prepared(templates, withMemory(256));
+    expect(templates.take(SPEC)).toBeUndefined();
+    await one?.[Symbol.asyncDispose]();
+    await one?.[Symbol.asyncDispose]();
+    expect(disposed()).toEqual([false, false]);
+    await other?.[Symbol.asyncDispose]();
+    expect(disposed()).toEqual([true, false]);
+  });
+
+  it("that cannot be used are not made again, and told once", async () => {
+    const templates = open();
+    await prepared(templates, SPEC);
+    await using one = templates.take(SPEC);
+    await using other = templates.take(SPEC);
+    one?.giveUp(new Error("no state"));
+    other?.giveUp(new Error("no state"));
+    expect(templates.take(SPEC)).toBeUndefined();
+    expect(disposed()).toEqual([false]);
+    await prepared(templates, SPEC);
+    expect(guests.made).toHaveLength(1);
+    expect(notices.slice(1)).toMatchObject([
+      { kind: "warning", message: expect.any(String), details: { error: "no state" } },
+    ]);
+  });
+
+  it("for which there is no memory are not made, and tried again with the next start", async () => {
+    const templates = open();
+    freeBytes = 2 * 512 * 2 ** 20 - 1;
+    await prepared(templates, SPEC);
+    await prepared(templates, SPEC);
+    expect([guests.savingAsked, guests.made.length, notices.length]).toEqual([2, 0, 0]);
+    freeBytes += 1;
+    await prepared(templates, SPEC);
+    expect(templates.take(SPEC)).toBeDefined();
+  });
+
+  it("are asked for once where guests cannot be kept", async () => {
+    guests.canSave = false;
+    const templates = open();
+    await prepared(templates, SPEC);
+    await prepared(templates, SPEC);
+    expect([guests.savingAsked, notices.length]).toEqual([1, 0]);
+  });
+
+  it("are not made after a failure, which is told; others are", async () => {
+    guests.beforeMake = async ({ memoryMiB }) => {
+      if (memoryMiB === 512) throw new Error("it broke");
+    };
+    const templates = open();
+    await prepared(templates, SPEC, withMemory(256));
+    await prepared(templates, SPEC);
+    expect(guests.made).toHaveLength(2);
+    expect(notices).toMatchObject([
+      { kind: "warning", details: { error: "it broke" } },
+      { kind: "info" },
+    ]);
+    expect(turns).toBe(0);
+  });
+
+  it("are closed with the server, but for what is in use", async () => {
+    const templates = open();
+    await prepared(templates, SPEC, withMemory(256));
+    const taken = templates.take(SPEC);
+    await templates.close();
+    expect(disposed()).toEqual([false, true]);
+    expect(templates.take(SPEC)).toBeUndefined();
+    await taken?.[Symbol.asyncDispose]();
+    expect(disposed()).toEqual([true, true]);
+    await prepared(templates, withMemory(128));
+    expect(guests.made).toHaveLength(2);
+  });
+
+  it.each([
+    ["waits for its turn", "turn"],
+    ["boots", "boot"],
+    ["runs", "runs"],
+  ])("one that %s when the server ends is called off without a word", async (_name, where) => {
+    const reached = deferred<void>();
+    const aborted = (signal?: AbortSignal): Promise<never> =>
+      new Promise((_resolve, reject) => {
+        signal?.addEventListener("abort", () => reject(new Error("aborted")));
+        reached.resolve();
+      });
+    if (where === "turn") bootTurn = aborted;
+    if (where === "boot") guests.beforeMake = async (_config, signal) => aborted(signal);
+    const templates = open();
+    if (where === "runs") guests.onMachine = () => reached.resolve();
+    templates.prepare(SPEC);
+    templates.prepare(withMemory(256));
+    await reached.promise;
+    await templates.close();
+    expect(disposed().every((is) => is)).toBe(true);
+    expect(guests.machines.size).toBe(0);
+    expect(guests.made.length).toBeLessThan(2);
+    expect(notices.filter(({ kind }) => kind === "warning")).toEqual([]);
+  });
+});
+
+async function never(): Promise<never> {
+  throw new Error("templates need no images");
+}
