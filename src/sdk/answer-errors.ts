@@ -55,8 +55,14 @@ function serverError(
     ...(requestId === null ? {} : { requestId }),
     ...(Number.isFinite(retryAfter) ? { retryAfterSeconds: retryAfter } : {}),
   };
-  if (isKnown(code)) return sdkError(code, message, { details: facts });
+  if (isKnown(code)) return sdkError(code, message + adviceFor(code), { details: facts });
   return sdkError("MSB_ERR_INTERNAL", message, { details: { ...facts, code } });
+}
+
+/** The texts of keys that were refused are those of an older protocol, and give none. */
+function adviceFor(code: ErrorCode): string {
+  if (code !== "MSB_ERR_UNAUTHENTICATED") return "";
+  return ": give a key of this server as apiKey or in MSB_API_KEY; `msb-ts server keygen` makes one.";
 }
 
 function isRedirect({ status, type }: Response): boolean {

@@ -116,6 +116,7 @@ describe("a sandbox with a name", () => {
     expect(await errorOf(PythonSandbox.create(opts))).toMatchObject({
       name: "AuthenticationError",
       code: "MSB_ERR_UNAUTHENTICATED",
+      message: expect.stringMatching(/: give a key of this server as apiKey or in MSB_API_KEY;/),
     });
     expect(await errorOf(PythonSandbox.create({ ...opts, apiKey: "msb_other" }))).toMatchObject({
       name: "AuthenticationError",
