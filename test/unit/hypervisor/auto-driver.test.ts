@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { AutoDriver, type AutoDriverOpts } from "../../../src/hypervisor/auto-driver.js";
+import type { VmSaving } from "../../../src/hypervisor/driver.js";
 import { fakeConfig, FakeDriver } from "../../helpers/fake-driver.js";
 
 describe("AutoDriver", () => {
@@ -87,6 +88,16 @@ describe("AutoDriver", () => {
     const driver = auto({ signOfLifeMs: 1_000 });
     const vms = await Promise.all([1, 2, 3].map(() => driver.boot(fakeConfig)));
     expect(vms.map((vm) => vm.driver)).toEqual(["libkrun", "libkrun", "libkrun"]);
+  });
+
+  it("keeps VMs as the driver does that is taken", async () => {
+    const saving = {} as VmSaving;
+    qemu.saving = async () => saving;
+    const driver = auto();
+    expect(await driver.saving()).toBeNull();
+    // The first VM stays silent.
+    await driver.boot(fakeConfig);
+    expect(await driver.saving()).toBe(saving);
   });
 
   it("looks again when host, library or kernel changed, or the file is damaged", async () => {
