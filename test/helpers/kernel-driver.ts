@@ -53,7 +53,10 @@ export class KernelDriver {
   private constructor(readonly child: ChildProcess) {
     child.stdout!.setEncoding("utf8").on("data", (text: string) => this.take(["out", text]));
     child.stderr!.setEncoding("utf8").on("data", (text: string) => this.take(["err", text]));
-    this.control.setEncoding("utf8").on("data", (text: string) => this.read(text));
+    // Behind what the pipes held then, which comes in the same turn: as the agent hands it on.
+    this.control
+      .setEncoding("utf8")
+      .on("data", (text: string) => setImmediate(() => this.read(text)));
     this.control.on("error", () => {});
     child.once("exit", () => {
       this.hasEnded = true;
@@ -159,8 +162,7 @@ export class KernelDriver {
       const message = messageOf(line);
       if (message === null) continue;
       if (message.type === "mark") {
-        // Behind the other pipes' events of the same turn, which came earlier.
-        setImmediate(() => this.send({ type: "marked", number: message.number }));
+        this.send({ type: "marked", number: message.number });
         continue;
       }
       this.messages.push(message);

@@ -505,17 +505,54 @@ class Interrupts:
         self.shielded = True
         self.pending = False
         self.happened = False
+        self.loop_files = ()
+        self.cancel = None
+        self.has_cancelled = False
+
+    def await_in(self, loop, task):
+        """The event loop turns for a task, or for none any more."""
+        if loop is None:
+            self.cancel = None
+            return
+        if not self.loop_files:
+            import asyncio
+            import selectors
+
+            parts = (asyncio.base_events, asyncio.events, asyncio.selector_events, selectors)
+            self.loop_files = tuple(part.__file__ for part in parts)
+        self.has_cancelled = False
+        self.cancel = lambda: loop.call_soon_threadsafe(task.cancel)
 
     def install(self):
         # The module's own makes names of numbers, which takes long.
         if _signal.getsignal(_signal.SIGINT) != self.on_signal:
             _signal.signal(_signal.SIGINT, self.on_signal)
 
+        if sys.unraisablehook is sys.__unraisablehook__:
+            sys.unraisablehook = self.on_unraisable
+
+    def on_unraisable(self, unraisable):
+        """An interrupt within a finalizer or a weak reference's callback ends that alone: it comes again behind it."""
+        if unraisable.exc_type is KeyboardInterrupt and self.happened:
+            _thread.start_new_thread(self.repeat, ())
+        else:
+            sys.__unraisablehook__(unraisable)
+
+    def repeat(self):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        sleep(0.001)
+        signal.pthread_kill(main_thread, signal.SIGINT)
+
     def on_signal(self, _signum, frame):
         if self.shielded or (frame is not None and frame.f_code is guard.__code__):
             self.pending = True
             return
         self.happened = True
+        if self.cancel is not None and frame and frame.f_code.co_filename in self.loop_files:
+            # Raised in the loop's own code it may cost the loop a callback that it was about to run, for good.
+            self.has_cancelled = True
+            self.cancel()
+            return
         raise KeyboardInterrupt
 
 
@@ -894,10 +931,17 @@ class Runner:
         if self.loop is None or self.loop.is_closed():
             self.loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self.loop)
-        task = self.loop.create_task(coroutine)
+            let_signals_wake(self.loop)
+        task = None
         try:
+            with Shield():
+                task = self.loop.create_task(coroutine)
+                interrupts.await_in(self.loop, task)
             self.loop.run_until_complete(task)
         except (KeyboardInterrupt, SystemExit) as interrupt:
+            if task is None:
+                coroutine.close()
+                raise
             if task.done():
                 # Looked at, or asyncio complains that nobody did.
                 task.cancelled() or task.exception()
@@ -909,6 +953,24 @@ class Runner:
                 # Where the code waited tells more than where the loop did.
                 raise interrupt.with_traceback(cancelled.__traceback__) from None
             raise
+        except asyncio.CancelledError as cancelled:
+            if interrupts.has_cancelled:
+                raise KeyboardInterrupt().with_traceback(cancelled.__traceback__) from None
+            raise
+        finally:
+            interrupts.await_in(None, None)
+        if interrupts.has_cancelled:
+            raise KeyboardInterrupt
+
+
+def let_signals_wake(loop):
+    """
+    A signal that arrives right before the loop waits would be looked at when that has ended: it wakes the loop, as
+    asyncio has it for signals of its own (`loop.add_signal_handler`).
+    """
+    socket = getattr(loop, "_csock", None)
+    if socket is not None:
+        _signal.set_wakeup_fd(socket.fileno(), warn_on_full_buffer=False)
 
 
 def run_once(run_id, code, held_back):
