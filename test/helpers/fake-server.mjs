@@ -35,7 +35,7 @@ async function launch({ logger, settings, signal, resetKey }) {
   app.get("/api/v1/health", async () => ({ message: "Service is healthy" }));
   app.get("/api/v1/info", async (request) => {
     note(`info authorized=${(request.headers.authorization ?? "").startsWith("Bearer msb_")}`);
-    return { counts: { running: 2, stopped: 1, failed: 0 } };
+    return { counts: { running: 2, stopped: 1, failed: 0 }, limits: {} };
   });
   app.get("/slow/:ms", async (request) => {
     note("slow begins");
