@@ -8,6 +8,8 @@ import { keyOf, makeTemplate, type Template } from "./template.js";
 const MIB = 1024 ** 2;
 /** Of the host's memory that is left, the share that a new template may take. */
 const MEMORY_SHARE = 0.5;
+/** Of one kind of template, to be made or used. */
+const MAX_FAILURES = 3;
 
 export interface TemplatesOpts {
   readonly deps: SandboxDeps;
@@ -46,8 +48,9 @@ class SharedTemplate {
 export class Templates implements HeadStarts {
   /** Those used last come last. */
   readonly #ready = new Map<string, SharedTemplate>();
-  /** Keys of those that are made, and of those that could not be. */
+  /** Keys of those that are made, and of those that failed too often. */
   readonly #begun = new Set<string>();
+  readonly #failures = new Map<string, number>();
   readonly #closing = new AbortController();
   #work: Promise<void> = Promise.resolve();
 
@@ -104,14 +107,13 @@ export class Templates implements HeadStarts {
     return saving.resume(saved, config, opts);
   }
 
-  /** It is not made again. */
   #drop(shared: SharedTemplate, error: unknown): void {
     const { spec } = shared.template;
     const key = keyOf(spec);
     if (this.#ready.get(key) !== shared) return;
     this.#ready.delete(key);
-    this.#begun.add(key);
     shared.retire();
+    this.#countFailure(key);
     const message = "A template could not be used, and was given up";
     this.#tell("warning", message, spec, { error: messageOf(error) });
   }
@@ -137,8 +139,17 @@ export class Templates implements HeadStarts {
       this.#giveUpOldest();
     } catch (error) {
       if (signal.aborted) return;
+      this.#countFailure(key);
       this.#tell("warning", "A template could not be made", spec, { error: messageOf(error) });
     }
+  }
+
+  /** A busy host is enough for one; what fails again and again is not tried for ever. */
+  #countFailure(key: string): void {
+    const failures = (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, failures);
+    if (failures < MAX_FAILURES) this.#begun.delete(key);
+    else this.#begun.add(key);
   }
 
   #giveUpOldest(): void {

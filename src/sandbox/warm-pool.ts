@@ -17,14 +17,16 @@ const MAX_KINDS = 2;
 /** From the boot of one to the next. */
 const REFILL_PAUSE_MS = 1_000;
 const PRESSURE_CHECK_MS = 5_000;
+/** Of one kind: a busy host is enough for one, and what fails again and again is not tried for ever. */
+const MAX_FAILURES = 3;
 /** Of the host's memory; when less is free the guests end. */
 const LOW_MEMORY_SHARE = 0.1;
 
 interface Kind {
   readonly spec: TemplateSpec;
   readonly guests: Set<WarmGuest>;
-  /** None could be made; there will be no other try. */
-  isBroken: boolean;
+  /** How many could not be made. */
+  failures: number;
 }
 
 export interface WarmPoolOpts {
@@ -71,7 +73,7 @@ export class WarmPool implements HeadStarts {
   prepare(spec: TemplateSpec): void {
     if (this.opts.deps.warmGuests === 0 || this.#closing.signal.aborted) return;
     const key = keyOf(spec);
-    const kind = this.#kinds.get(key) ?? { spec, guests: new Set(), isBroken: false };
+    const kind = this.#kinds.get(key) ?? { spec, guests: new Set(), failures: 0 };
     this.#kinds.delete(key);
     this.#kinds.set(key, kind);
     const [oldest] = this.#kinds.keys();
@@ -115,7 +117,7 @@ export class WarmPool implements HeadStarts {
       } catch (error) {
         this.#vmIds.delete(id);
         if (signal.aborted) return;
-        kind.isBroken = true;
+        kind.failures += 1;
         this.#warn("No guest could be made ready ahead", kind.spec, error);
       }
       await sleep(REFILL_PAUSE_MS, undefined, { signal, ref: false }).catch(() => {});
@@ -128,8 +130,10 @@ export class WarmPool implements HeadStarts {
     return [...this.#kinds.values()]
       .toReversed()
       .find(
-        ({ spec, guests, isBroken }) =>
-          !isBroken && guests.size < this.opts.deps.warmGuests && this.#hasRoomFor(spec),
+        ({ spec, guests, failures }) =>
+          failures < MAX_FAILURES &&
+          guests.size < this.opts.deps.warmGuests &&
+          this.#hasRoomFor(spec),
       );
   }
 

@@ -135,7 +135,7 @@ describe("templates", () => {
     expect(disposed()).toEqual([true, false]);
   });
 
-  it("that cannot be used are not made again, and told once", async () => {
+  it("that cannot be used are given up, told once, and made anew, until that has happened three times", async () => {
     const templates = open();
     await prepared(templates, SPEC);
     await using one = templates.take(SPEC);
@@ -144,11 +144,14 @@ describe("templates", () => {
     other?.giveUp(new Error("no state"));
     expect(templates.take(SPEC)).toBeUndefined();
     expect(disposed()).toEqual([false]);
-    await prepared(templates, SPEC);
-    expect(guests.made).toHaveLength(1);
     expect(notices.slice(1)).toMatchObject([
       { kind: "warning", message: expect.any(String), details: { error: "no state" } },
     ]);
+    for (const made of [2, 3, 3]) {
+      await prepared(templates, SPEC);
+      expect(guests.made).toHaveLength(made);
+      templates.take(SPEC)?.giveUp(new Error("no state"));
+    }
   });
 
   it("for which there is no memory are not made, and tried again with the next start", async () => {
@@ -170,18 +173,16 @@ describe("templates", () => {
     expect([guests.savingAsked, notices.length]).toEqual([1, 0]);
   });
 
-  it("are not made after a failure, which is told; others are", async () => {
+  it("are not made after three failures, which are told; others are", async () => {
     guests.beforeMake = async ({ memoryMiB }) => {
       if (memoryMiB === 512) throw new Error("it broke");
     };
     const templates = open();
     await prepared(templates, SPEC, withMemory(256));
-    await prepared(templates, SPEC);
-    expect(guests.made).toHaveLength(2);
-    expect(notices).toMatchObject([
-      { kind: "warning", details: { error: "it broke" } },
-      { kind: "info" },
-    ]);
+    for (let again = 0; again < 3; again += 1) await prepared(templates, SPEC);
+    expect(guests.made).toHaveLength(4);
+    const failure = { kind: "warning", details: { error: "it broke" } };
+    expect(notices).toMatchObject([failure, { kind: "info" }, failure, failure]);
     expect(turns).toBe(0);
   });
 
