@@ -30,7 +30,10 @@ export class QemuMonitor implements Disposable {
     this.#closed.promise.catch(() => {});
     socket.on("error", () => {});
     socket.on("close", () => this.#closed.reject(failed("closed the connection")));
-    createInterface({ input: socket }).on("line", (line) => this.#take(line));
+    // It emits the socket's errors once more.
+    createInterface({ input: socket })
+      .on("line", (line) => this.#take(line))
+      .on("error", () => {});
   }
 
   /** Resolves when commands can be given. Throws MSB_ERR_SNAPSHOT_FAILED, MSB_ERR_ABORTED. */

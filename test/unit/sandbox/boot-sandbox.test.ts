@@ -176,10 +176,8 @@ describe("a template that does not work", () => {
     const [kernels] = bench.kernels.slice(-1);
     expect([kernels?.opts.adopt, kernels?.prewarmed]).toEqual([undefined, ["python"]]);
 
-    // Nor is another one made.
-    await manager.start(key("later"), SPEC);
-    expect(bench.guests.resumed).toHaveLength(1);
-    expect(bench.guests.made).toHaveLength(1);
+    // Another one is made.
+    await expect.poll(() => bench.guests.made.length).toBe(2);
   });
 
   it("because its agent refuses is given up, too, and its VM is ended", async () => {

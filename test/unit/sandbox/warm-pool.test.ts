@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import type { SandboxManager } from "../../../src/sandbox/sandbox-manager.js";
 import type { SandboxSpecOpts } from "../../../src/sandbox/service.js";
 import { SandboxBench, SPEC } from "../../helpers/sandbox-bench.js";
@@ -12,6 +12,8 @@ let manager: SandboxManager;
 beforeEach(async () => {
   bench = await SandboxBench.make();
   manager = await bench.open({ warmGuests: 1 });
+  // Before the guests end: the pool would boot others.
+  onTestFinished(() => manager.close({ sandboxes: "detach" }));
 });
 
 const key = (name: string) => ({ namespace: "default", name });
