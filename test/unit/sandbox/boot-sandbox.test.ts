@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { MsbError } from "../../../src/errors.js";
 import type { SandboxManager } from "../../../src/sandbox/sandbox-manager.js";
 import type { SandboxKey, SandboxSpecOpts } from "../../../src/sandbox/service.js";
@@ -26,6 +26,8 @@ beforeEach(async () => {
     agent.on("exec.attach", () => ({ outputOffset: 0, stdinOffset: 0, running: true }));
   };
   manager = await bench.open({ maxTemplates: 2 });
+  // Before the guests end: others would be made for templates.
+  onTestFinished(() => manager.close({ sandboxes: "detach" }));
 });
 
 const key = (name: string): SandboxKey => ({ namespace: "default", name });
