@@ -1,4 +1,4 @@
-/** The microVM of a start: one that goes on from a template, or a cold one. */
+/** The microVM of a start: one that has a head start, or a cold one. */
 import { randomBytes } from "node:crypto";
 import { messageOf } from "../errors.js";
 import { throwIfAborted } from "../util/async.js";

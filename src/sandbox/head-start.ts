@@ -30,7 +30,7 @@ export interface HeadStart extends AsyncDisposable {
   placeDisk(path: string): Promise<void>;
   /** The guest, as one of its own. Throws as `Guest.resume`. */
   start(config: GuestConfig, opts: BootOpts): Promise<RunningGuest>;
-  /** It did not work, and nobody is to get the like again. */
+  /** It did not work, and nobody else is to get it. */
   giveUp(error: unknown): void;
 }
 
@@ -38,7 +38,7 @@ export interface HeadStart extends AsyncDisposable {
 export interface HeadStarts {
   /** One that fits, for this caller alone. */
   take(shape: TemplateShape): HeadStart | undefined;
-  /** After a start that had none: makes some, in the background. Never throws. */
+  /** After a start that made a new disk: makes what the next one lacks, in the background. Never throws. */
   prepare(spec: TemplateSpec): void;
   /** The microVMs of its own that run. */
   vmIds(): readonly string[];

@@ -23,6 +23,15 @@ export function languageOf(
   );
 }
 
+/** Of the interpreter that is to be started ahead. */
+export function languageAhead(
+  prewarm: Prewarm,
+  imageName: string,
+  config: Parameters<typeof languageOf>[1],
+): Language | undefined {
+  return prewarm === "off" ? undefined : languageOf(imageName, config);
+}
+
 /** The last part of the name, without tag and digest. */
 function ofName(imageName: string): Language | undefined {
   const last = imageName.replace(/@.*$/s, "").split("/").at(-1)?.replace(/:.*$/s, "");

@@ -12,7 +12,7 @@ import { type GuestContext, guestContext } from "./guest-env.js";
 import type { RunningGuest } from "./guest-source.js";
 import type { HeadStart, HeadStarts } from "./head-start.js";
 import type { MakeUpperDisk, SandboxDeps } from "./manager-opts.js";
-import { languageOf } from "./prewarm.js";
+import { languageAhead } from "./prewarm.js";
 import { ensurePrivateDisk, needsDisk } from "./private-disk.js";
 import type { RunningSandboxOpts } from "./running-sandbox.js";
 import { openSandboxKernels, prewarm } from "./sandbox-kernels.js";
@@ -211,7 +211,7 @@ class StartAttempt {
     const adopted = await adoptedKernels(guest.agent, headStart, context);
     const kernels = await openSandboxKernels(sandbox, guest, context, { deps, signal, ...adopted });
     this.#kernels = kernels;
-    const language = deps.prewarm === "off" ? undefined : languageOf(spec.image, image.config);
+    const language = languageAhead(deps.prewarm, spec.image, image.config);
     if (language === undefined) return kernels;
     const warmed = prewarm(sandbox, guest, kernels, language);
     if (deps.prewarm === "wait") await abortable(warmed, signal, "The start");

@@ -10,9 +10,9 @@ import { tempName } from "../util/atomic-file.js";
 import { closeCommands } from "./close-commands.js";
 import { type GuestContext, guestContext } from "./guest-env.js";
 import type { HeadStart, TemplateShape, TemplateSpec } from "./head-start.js";
-import type { GuestSaving, SavedGuest } from "./guest-source.js";
+import type { GuestConfig, GuestSaving, SavedGuest } from "./guest-source.js";
 import type { SandboxDeps } from "./manager-opts.js";
-import { languageOf, type Prewarm } from "./prewarm.js";
+import { languageAhead, type Prewarm } from "./prewarm.js";
 import type { SandboxSpec } from "./service.js";
 import { makeWorkdir } from "./workdir.js";
 
@@ -37,6 +37,14 @@ export function keyOf({ imageDisk, cpus, memoryMiB, diskMiB }: TemplateShape): s
   return JSON.stringify([imageDisk, cpus, memoryMiB, diskMiB]);
 }
 
+/** The config of a guest that nobody has yet. */
+export function configOf(
+  { imageDisk, cpus, memoryMiB }: TemplateShape,
+  { id, upperDisk }: Pick<GuestConfig, "id" | "upperDisk">,
+): GuestConfig {
+  return { id, vcpuCount: cpus, memoryMiB, imageDisk, upperDisk };
+}
+
 /** The template that would have served a sandbox; it has nothing of the sandbox's own. */
 export function templateSpec(
   image: BootableImage,
@@ -44,7 +52,7 @@ export function templateSpec(
   prewarm: Prewarm,
 ): TemplateSpec {
   const context = guestContext(image.config, { env: [], workdir: null, user: null });
-  const language = prewarm === "off" ? undefined : languageOf(spec.image, image.config);
+  const language = languageAhead(prewarm, spec.image, image.config);
   return {
     ...templateShape(image, spec),
     context,
@@ -82,13 +90,7 @@ export async function makeTemplate(
   const upperDisk = deps.paths.tempFile(tempName("template-disk"));
   try {
     await deps.makeUpperDisk(upperDisk, { sizeBytes: spec.diskMiB * MIB, signal });
-    const config = {
-      id: `tp-${randomBytes(6).toString("hex")}`,
-      vcpuCount: spec.cpus,
-      memoryMiB: spec.memoryMiB,
-      imageDisk: spec.imageDisk,
-      upperDisk,
-    };
+    const config = configOf(spec, { id: `tp-${randomBytes(6).toString("hex")}`, upperDisk });
     const { saved, prepared } = await saving.make(
       config,
       (agent) => prepareGuest(agent, spec, deps, signal),

@@ -2,6 +2,7 @@
 import { messageOf, MsbError } from "../errors.js";
 import type { BootOpts, GuestConfig, RunningGuest, SavedGuest } from "./guest-source.js";
 import type { HeadStart, HeadStarts, TemplateShape, TemplateSpec } from "./head-start.js";
+import { tellOfKind } from "./head-start-notice.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import { keyOf, makeTemplate, type Template } from "./template.js";
 
@@ -163,10 +164,9 @@ export class Templates implements HeadStarts {
   #tell(
     kind: "info" | "warning",
     message: string,
-    { imageDisk, cpus, memoryMiB, diskMiB }: TemplateSpec,
+    spec: TemplateSpec,
     facts: Readonly<Record<string, unknown>>,
   ): void {
-    const shape = { imageDisk, cpus, memoryMiB, diskMiB };
-    this.opts.deps.onNotice({ kind, message, details: { shape, ...facts } });
+    tellOfKind(this.opts.deps.onNotice, kind, message, spec, facts);
   }
 }

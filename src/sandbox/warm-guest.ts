@@ -5,7 +5,7 @@ import { tempName } from "../util/atomic-file.js";
 import type { BootOpts, RunningGuest } from "./guest-source.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import type { TemplateSpec } from "./head-start.js";
-import { prepareGuest } from "./template.js";
+import { configOf, prepareGuest } from "./template.js";
 
 const MIB = 1024 ** 2;
 
@@ -36,15 +36,8 @@ export async function makeWarmGuest(
   let guest: RunningGuest | undefined;
   try {
     await deps.makeUpperDisk(upperDisk, { sizeBytes: spec.diskMiB * MIB, signal });
-    const config = {
-      id: vmId,
-      vcpuCount: spec.cpus,
-      memoryMiB: spec.memoryMiB,
-      imageDisk: spec.imageDisk,
-      upperDisk,
-    };
     const how = { hostname: "ready", timeoutMs: deps.bootTimeoutMs, signal };
-    guest = await deps.guests.boot(config, how);
+    guest = await deps.guests.boot(configOf(spec, { id: vmId, upperDisk }), how);
     const kernels = await prepareGuest(guest.agent, spec, deps, signal);
     return warmGuest(guest, { spec, kernels, upperDisk, removeDisk, deps });
   } catch (error) {

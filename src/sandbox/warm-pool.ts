@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../errors.js";
 import type { Admission } from "./admission.js";
 import type { HeadStart, HeadStarts, TemplateShape, TemplateSpec } from "./head-start.js";
+import { tellOfKind } from "./head-start-notice.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import { keyOf } from "./template.js";
 import { newVmId } from "./boot-sandbox.js";
@@ -91,12 +92,6 @@ export class WarmPool implements HeadStarts {
     this.#endCheck?.();
     await this.#filling;
     for (const key of [...this.#kinds.keys()]) this.#forget(key);
-    await Promise.all(this.#ends);
-  }
-
-  /** Resolves when there are as many as there are to be, or no more can be made. */
-  async settled(): Promise<void> {
-    await this.#filling;
     await Promise.all(this.#ends);
   }
 
@@ -208,10 +203,9 @@ export class WarmPool implements HeadStarts {
   #tell(
     kind: "info" | "warning",
     message: string,
-    { imageDisk, cpus, memoryMiB, diskMiB }: TemplateSpec,
+    spec: TemplateSpec,
     facts: Readonly<Record<string, unknown>>,
   ): void {
-    const shape = { imageDisk, cpus, memoryMiB, diskMiB };
-    this.opts.deps.onNotice({ kind, message, details: { shape, ...facts } });
+    tellOfKind(this.opts.deps.onNotice, kind, message, spec, facts);
   }
 }
