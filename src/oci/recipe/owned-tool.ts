@@ -11,7 +11,8 @@ const PRIVATE_MOUNTS = "unshare --mount --propagation private";
  * The tool's words go through a FIFO that is read to its end, for a tool that cleans up and cannot say so would die of it.
  * Root in a namespace of the tool may have other ids than the user: they have to get through the folder.
  * SIGTERM comes to the whole group, so once the tool runs it is left to that; `wait` returns for it and is called again.
- * No mount of the tool is seen from here, so what is removed in the end is nothing but its files.
+ * A tool that was killed may leave children that still write, so they are ended and the FIFO is read to its end before
+ * anything is removed. No mount of the tool is seen from here, so what is removed is nothing but its files.
  */
 const SCRIPT = `
 TMPDIR=$(mktemp -d "\${TMPDIR:-/tmp}/msb-recipe-XXXXXX") || exit
@@ -30,8 +31,9 @@ while :; do
   code=$?
   kill -0 "$tool" 2>/dev/null || break
 done
-rm -rf --one-file-system "$TMPDIR"
+kill -TERM 0
 wait
+rm -rf --one-file-system "$TMPDIR"
 exit "$code"
 `;
 

@@ -45,6 +45,14 @@ test("its folder for temporary files goes with it, however it ends", async () =>
   expect(await readdir(temp)).toEqual([]);
 });
 
+test("what a killed tool leaves running is ended before its folder goes", async () => {
+  const { temp, run } = await setUp();
+  const child = 'while :; do mkdir -p "$TMPDIR/a"; n=$((n + 1)); : >"$TMPDIR/a/$n"; done';
+  const { failure } = await run(`(${child}) 2>/dev/null & sleep 0.1; kill -KILL $$`);
+  expect(failure?.exitCode).toBe(137);
+  expect(await readdir(temp)).toEqual([]);
+});
+
 test.skipIf(process.getuid?.() !== 0)("what it mounts is seen by nobody else", async () => {
   const { temp, run } = await setUp();
   const script =
