@@ -7,9 +7,10 @@ export interface MsbPaths {
   /** Libraries and kernels, one folder a pinned version. */
   readonly runtimeDir: (version: string) => string;
   readonly runtimeRoot: string;
-  /** Disks that all microVMs share: boot disks, upper templates. */
+  /** Disks that all microVMs share: archives with the agent, upper templates. */
   readonly diskCacheDir: string;
-  readonly bootDisk: (digest: string) => string;
+  /** The archive with the agent of this digest. */
+  readonly initramfs: (digest: string) => string;
   readonly upperTemplate: (sizeBytes: number) => string;
   /** Verdicts of the hypervisor probe. */
   readonly verdictFile: string;
@@ -93,7 +94,7 @@ export function msbPaths(
     runtimeRoot,
     runtimeDir: (version) => join(runtimeRoot, version),
     diskCacheDir,
-    bootDisk: (digest) => join(diskCacheDir, `boot-${digest}.erofs`),
+    initramfs: (digest) => join(diskCacheDir, `initramfs-${digest}.cpio`),
     upperTemplate: (sizeBytes) => join(diskCacheDir, `upper-${sizeBytes}.ext4`),
     verdictFile: join(root, "hypervisor.json"),
     vmRoot,

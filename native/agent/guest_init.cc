@@ -36,8 +36,6 @@ Status MakeDirectory(const char* path, mode_t mode) {
 }
 
 Status MountImage(const SetupRequest& request) {
-  // The boot disk is read-only; this gives it room for mount points.
-  MSB_RETURN_IF_ERROR(Mount("tmpfs", "/mnt", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755"));
   for (const char* path : {kImage, kUpper, kRoot}) MSB_RETURN_IF_ERROR(MakeDirectory(path, 0755));
   return Mount(request.image.c_str(), kImage, "erofs", MS_RDONLY, nullptr);
 }

@@ -41,9 +41,9 @@ Status KrunContext::Configure(const VmConfig& config) {
         library_->add_disk(id_, disk.id.c_str(), disk.path.c_str(), disk.read_only), disk.path));
   }
   return Check("krun_set_kernel",
-               library_->set_kernel(id_, config.kernel_path.c_str(),
-                                    static_cast<uint32_t>(config.kernel_format), nullptr,
-                                    config.kernel_command_line.c_str()),
+               library_->set_kernel(
+                   id_, config.kernel_path.c_str(), static_cast<uint32_t>(config.kernel_format),
+                   config.initramfs_path.c_str(), config.kernel_command_line.c_str()),
                config.kernel_path);
 }
 

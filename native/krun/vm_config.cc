@@ -126,6 +126,7 @@ Status ParseDisks(const Json& json, VmConfig* config) {
 Status ParseLibkrun(const Json& json, VmConfig* config) {
   MSB_RETURN_IF_ERROR(GetPath(json, "", "libkrunPath", &config->libkrun_path));
   MSB_RETURN_IF_ERROR(GetPath(json, "", "kernelPath", &config->kernel_path));
+  MSB_RETURN_IF_ERROR(GetPath(json, "", "initramfsPath", &config->initramfs_path));
   std::string format;
   MSB_RETURN_IF_ERROR(Assign(json.GetString("kernelFormat"), &format));
   if (format != "elf" && format != "raw") {
@@ -156,10 +157,10 @@ StatusOr<VmConfig> ParseVmConfig(std::string_view text) {
   VmConfig config;
   MSB_RETURN_IF_ERROR(ParseDriver(json, &config));
   if (config.driver == Driver::kLibkrun) {
-    MSB_RETURN_IF_ERROR(
-        CheckFields(json, "",
-                    {"driver", "detached", "leaseMs", "vcpuCount", "memoryMiB", "channels", "disks",
-                     "libkrunPath", "kernelPath", "kernelFormat", "kernelCommandLine"}));
+    MSB_RETURN_IF_ERROR(CheckFields(
+        json, "",
+        {"driver", "detached", "leaseMs", "vcpuCount", "memoryMiB", "channels", "disks",
+         "libkrunPath", "kernelPath", "kernelFormat", "initramfsPath", "kernelCommandLine"}));
   } else {
     MSB_RETURN_IF_ERROR(CheckFields(json, "",
                                     {"driver", "detached", "leaseMs", "vcpuCount", "memoryMiB",

@@ -41,6 +41,7 @@ struct VmConfig {
   std::string libkrun_path;
   std::string kernel_path;
   KernelFormat kernel_format = KernelFormat::kElf;
+  std::string initramfs_path;
   std::string kernel_command_line;
 
   std::string qemu_path;

@@ -48,7 +48,8 @@ Status AllowDisks(const krun::VmConfig& config, Landlock* landlock) {
 Status AllowDriver(const krun::VmConfig& config, Landlock* landlock) {
   if (config.driver == krun::Driver::kLibkrun) {
     // The library is loaded by now and needs no file beside it, since the kernel is our own file.
-    return landlock->AllowRead(config.kernel_path);
+    MSB_RETURN_IF_ERROR(landlock->AllowRead(config.kernel_path));
+    return landlock->AllowRead(config.initramfs_path);
   }
   const std::string program = RealPath(config.qemu_path);
   MSB_RETURN_IF_ERROR(landlock->AllowExecute(program));
@@ -57,8 +58,8 @@ Status AllowDriver(const krun::VmConfig& config, Landlock* landlock) {
   for (const char* folder : {"/lib", "/lib64", "/libexec", "/share"}) {
     MSB_RETURN_IF_ERROR(landlock->AllowExecute(ParentOf(ParentOf(program)) + folder));
   }
-  // The kernel, and whatever else the command line names as an argument of its own. Only files: "/"
-  // must not open everything.
+  // The kernel, its initramfs, and whatever else the command line names as an argument of its own.
+  // Only files: "/" must not open everything.
   for (const std::string& argument : config.qemu_args) {
     if (argument.starts_with('/') && !argument.ends_with('/')) {
       MSB_RETURN_IF_ERROR(landlock->AllowReadFile(argument));

@@ -76,8 +76,9 @@ Status CheckFiles(const krun::VmConfig& config) {
   for (const krun::DiskConfig& disk : config.disks) {
     MSB_RETURN_IF_ERROR(CheckFile("disk " + disk.id, disk.path, disk.read_only));
   }
-  if (config.driver == krun::Driver::kLibkrun) return CheckFile("kernel", config.kernel_path, true);
-  return Status();
+  if (config.driver != krun::Driver::kLibkrun) return Status();
+  MSB_RETURN_IF_ERROR(CheckFile("kernel", config.kernel_path, true));
+  return CheckFile("initramfs", config.initramfs_path, true);
 }
 
 // A disk does not grow, so nothing the VM process writes is longer than its largest writable one.

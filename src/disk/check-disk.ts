@@ -1,6 +1,7 @@
 /** A quick look at disk files before a VM is started with them: is it there, is it of the right kind? */
 import { open } from "node:fs/promises";
 import { MsbError } from "../errors.js";
+import { CPIO_MAGIC } from "./cpio.js";
 import { EROFS_MAGIC, EROFS_SUPER_OFFSET } from "./erofs-format.js";
 
 /** Both kinds have their superblock at 1024; this covers what is looked at. */
@@ -17,6 +18,13 @@ export async function checkErofsDisk(path: string): Promise<void> {
   const blockBits = head.readUInt8(EROFS_SUPER_OFFSET + 12);
   const blockCount = head.readUInt32LE(EROFS_SUPER_OFFSET + 36);
   checkCapacity(path, "an EROFS disk", sizeBytes, blockCount * 2 ** blockBits);
+}
+
+/** Throws MSB_ERR_DISK_NOT_FOUND or MSB_ERR_DISK_INVALID. */
+export async function checkInitramfs(path: string): Promise<void> {
+  const { head } = await readHead(path, "an initramfs");
+  if (head.toString("latin1", 0, CPIO_MAGIC.length) === CPIO_MAGIC) return;
+  throw invalid(path, "an initramfs", "it does not begin as a cpio archive does");
 }
 
 /** Throws MSB_ERR_DISK_NOT_FOUND or MSB_ERR_DISK_INVALID. */

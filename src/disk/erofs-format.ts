@@ -78,15 +78,9 @@ export interface ErofsDirent {
   readonly fileType: ErofsFileType;
 }
 
-/**
- * The first block from EROFS_SUPER_OFFSET on, with its checksum. `rest` is what follows the superblock in that
- * block; the checksum covers it, too.
- */
-export function encodeFirstBlock(superblock: ErofsSuperblock, rest: Uint8Array): Buffer {
+/** The first block from EROFS_SUPER_OFFSET on; its checksum covers what follows the superblock, too. */
+export function encodeFirstBlock(superblock: ErofsSuperblock): Buffer {
   const block = Buffer.alloc(EROFS_BLOCK_BYTES - EROFS_SUPER_OFFSET);
-  if (rest.length > block.length - EROFS_SUPER_BYTES) {
-    throw new RangeError(`${rest.length} bytes do not fit behind the superblock`);
-  }
   block.writeUInt32LE(EROFS_MAGIC, 0);
   block.writeUInt32LE(FEATURE_COMPAT_CHECKSUM | FEATURE_COMPAT_MTIME, 8);
   block.writeUInt8(EROFS_BLOCK_BITS, 12);
@@ -96,7 +90,6 @@ export function encodeFirstBlock(superblock: ErofsSuperblock, rest: Uint8Array):
   block.writeUInt32LE(superblock.blockCount, 36);
   block.writeUInt32LE(superblock.metaBlock, 40);
   block.set(superblock.uuid, 48);
-  block.set(rest, EROFS_SUPER_BYTES);
   block.writeUInt32LE(crc32c(block), 4);
   return block;
 }

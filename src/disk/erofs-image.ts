@@ -80,17 +80,14 @@ export class ErofsImage implements AsyncDisposable {
     const directoryBlock = inodeBlock + layout.inodeBlocks;
     await this.#writeInodes(layout, inodeBlock, directoryBlock);
     const blockCount = directoryBlock + layout.directoryBlocks;
-    const first = encodeFirstBlock(
-      {
-        rootNid: layout.root.nid,
-        inodeCount: layout.placements.size,
-        blockCount,
-        metaBlock: inodeBlock,
-        buildTime: 0,
-        uuid: opts.uuid,
-      },
-      Buffer.alloc(0),
-    );
+    const first = encodeFirstBlock({
+      rootNid: layout.root.nid,
+      inodeCount: layout.placements.size,
+      blockCount,
+      metaBlock: inodeBlock,
+      buildTime: 0,
+      uuid: opts.uuid,
+    });
     await writeFully(this.#disk, first, EROFS_SUPER_OFFSET);
     const sizeBytes = blockCount * EROFS_BLOCK_BYTES;
     await this.#disk.truncate(sizeBytes);

@@ -1,6 +1,6 @@
 /** Refuses a VmConfig that cannot work on this host, before anything is started. */
 import { totalmem } from "node:os";
-import { checkErofsDisk, checkExt4Disk } from "../disk/check-disk.js";
+import { checkErofsDisk, checkExt4Disk, checkInitramfs } from "../disk/check-disk.js";
 import { MsbError } from "../errors.js";
 import type { VmConfig } from "./driver.js";
 
@@ -38,7 +38,7 @@ export async function checkVmConfig(config: VmConfig, limits: { maxVcpus: number
   if (!Number.isInteger(config.leaseMs) || config.leaseMs < 0) {
     throw invalid("leaseMs", config.leaseMs, "use a number of milliseconds, or 0 for no lease");
   }
-  await checkErofsDisk(config.bootDisk);
+  await checkInitramfs(config.initramfs);
   await checkErofsDisk(config.imageDisk);
   if (config.upperDisk !== null) await checkExt4Disk(config.upperDisk);
 }

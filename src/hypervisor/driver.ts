@@ -6,8 +6,8 @@ export interface VmConfig {
   readonly id: string;
   readonly vcpuCount: number;
   readonly memoryMiB: number;
-  /** The EROFS disk the kernel starts from; it holds the agent. */
-  readonly bootDisk: string;
+  /** The archive the kernel starts from; it holds the agent. */
+  readonly initramfs: string;
   /** The EROFS disk with the image's files, shared and read-only. */
   readonly imageDisk: string;
   /** The VM's private ext4 disk, or null for changes in memory only. */
@@ -19,7 +19,7 @@ export interface VmConfig {
 }
 
 /** Where a disk of VmConfig appears in the guest, the same on both drivers. */
-export const GUEST_DEVICES = { boot: "/dev/vda", image: "/dev/vdb", upper: "/dev/vdc" } as const;
+export const GUEST_DEVICES = { image: "/dev/vda", upper: "/dev/vdb" } as const;
 
 export type DriverName = "libkrun" | "qemu";
 
@@ -81,7 +81,7 @@ export interface SavableVm extends MicroVm {
 /** A VM that stands still: open files without names, which end with this process, or when it is disposed of. */
 export interface SavedVm extends Disposable {
   /** What its copies cannot differ in. */
-  readonly config: Pick<VmConfig, "vcpuCount" | "memoryMiB" | "bootDisk" | "imageDisk">;
+  readonly config: Pick<VmConfig, "vcpuCount" | "memoryMiB" | "initramfs" | "imageDisk">;
   /** What of the host's memory it takes. */
   readonly memoryBytes: number;
   /** Writes its private disk, as it was then, to a new file. Throws MSB_ERR_NO_SPACE. */

@@ -65,6 +65,7 @@ export class LibkrunDriver implements HypervisorDriver {
         libkrunPath: libkrun.path,
         kernelPath,
         kernelFormat,
+        initramfsPath: config.initramfs,
         kernelCommandLine: kernelCommandLine({ reboot: "k" }),
       },
     });

@@ -1,7 +1,7 @@
-/** Puts the drivers together: runtime components, binaries, boot disk, and the choice between them. */
+/** Puts the drivers together: runtime components, binaries, initramfs, and the choice between them. */
 import { stat } from "node:fs/promises";
 import { type Env, hypervisorConfig, type HypervisorConfig } from "../config.js";
-import { ensureBootDisk } from "../disk/boot-disk.js";
+import { ensureInitramfs } from "../disk/initramfs.js";
 import { agentPath, vmmPath } from "../native/binaries.js";
 import { loadNative } from "../native/binding.js";
 import { type MsbPaths, msbPaths } from "../paths.js";
@@ -30,8 +30,8 @@ export interface Hypervisor {
   readonly driver: HypervisorDriver;
   readonly libkrun: HypervisorDriver;
   readonly qemu: HypervisorDriver;
-  /** The disk every microVM starts from. */
-  readonly bootDisk: string;
+  /** The archive every microVM starts from. */
+  readonly initramfs: string;
   readonly paths: MsbPaths;
   readonly kernelVersion: string;
   /**
@@ -87,7 +87,7 @@ export async function openHypervisor(opts: OpenHypervisorOpts = {}): Promise<Hyp
     driver: { auto, libkrun, qemu }[config.hypervisor],
     libkrun,
     qemu,
-    bootDisk: await ensureBootDisk(agentPath(), paths),
+    initramfs: await ensureInitramfs(agentPath(), paths),
     paths,
     kernelVersion: kernel.version,
     adopt: async (vmId) => (isVmId(vmId) ? VmProcess.adopt(native, vmId, paths) : { ended: null }),

@@ -16,7 +16,7 @@ import type { VmProcess } from "./vm-process.js";
 
 const MIB = 1024 ** 2;
 const TIMEOUT_MS = 30_000;
-const SAME = ["vcpuCount", "memoryMiB", "bootDisk", "imageDisk"] as const;
+const SAME = ["vcpuCount", "memoryMiB", "initramfs", "imageDisk"] as const;
 
 export interface StartQemuOpts {
   readonly files?: readonly number[];

@@ -8,10 +8,7 @@ export interface VmDisk {
 }
 
 export function vmDisks(config: VmConfig): VmDisk[] {
-  const disks = [
-    { id: "boot", path: config.bootDisk, readOnly: true },
-    { id: "image", path: config.imageDisk, readOnly: true },
-  ];
+  const disks = [{ id: "image", path: config.imageDisk, readOnly: true }];
   if (config.upperDisk !== null)
     disks.push({ id: "upper", path: config.upperDisk, readOnly: false });
   return disks;

@@ -38,7 +38,7 @@ export interface GuestSaving {
 }
 
 /** The rest of a VM's config is the source's own. */
-export type GuestConfig = Omit<VmConfig, "bootDisk" | "lifetime" | "leaseMs">;
+export type GuestConfig = Omit<VmConfig, "initramfs" | "lifetime" | "leaseMs">;
 
 export interface GuestSource {
   /** Boots a detached VM, ready. Throws as `Guest.boot`. */

@@ -13,7 +13,7 @@ import type {
 import { saveGuest } from "./save-guest.js";
 
 export interface HypervisorGuestsOpts {
-  readonly hypervisor: Pick<Hypervisor, "driver" | "bootDisk" | "adopt" | "running">;
+  readonly hypervisor: Pick<Hypervisor, "driver" | "initramfs" | "adopt" | "running">;
   /** How long a VM waits for the next server before it ends; 0: for ever. */
   readonly leaseMs: number;
 }
@@ -36,12 +36,12 @@ export class HypervisorGuests implements GuestSource {
   }
 
   async saving(): Promise<GuestSaving | null> {
-    const { driver, bootDisk } = this.#hypervisor;
+    const { driver, initramfs } = this.#hypervisor;
     const saving = await driver.saving();
     if (saving === null) return null;
     return {
       make: async (config, prepare, opts) => {
-        const owned = { ...config, bootDisk, lifetime: "owner", leaseMs: 0 } as const;
+        const owned = { ...config, initramfs, lifetime: "owner", leaseMs: 0 } as const;
         return saveGuest(saving, owned, prepare, opts);
       },
       resume: (saved, config, opts) => Guest.resume(saving, saved, this.#detached(config), opts),
@@ -75,7 +75,7 @@ export class HypervisorGuests implements GuestSource {
   }
 
   #detached(config: GuestConfig): VmConfig {
-    const { bootDisk } = this.#hypervisor;
-    return { ...config, bootDisk, lifetime: "detached", leaseMs: this.#leaseMs };
+    const { initramfs } = this.#hypervisor;
+    return { ...config, initramfs, lifetime: "detached", leaseMs: this.#leaseMs };
   }
 }

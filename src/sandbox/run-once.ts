@@ -36,7 +36,7 @@ export interface RunOnceRequest extends SandboxSpecOpts, AskedCommand {
   readonly pty?: PtySize & { readonly term: string };
 }
 
-export type RunHypervisor = Pick<Hypervisor, "driver" | "bootDisk" | "paths">;
+export type RunHypervisor = Pick<Hypervisor, "driver" | "initramfs" | "paths">;
 
 export interface RunOnceOpts {
   readonly images: Pick<Images, "ensure" | "hold">;
@@ -130,7 +130,7 @@ class RunStart {
     });
   }
 
-  async #boot({ driver, bootDisk, paths }: RunHypervisor, image: BootableImage): Promise<Guest> {
+  async #boot({ driver, initramfs, paths }: RunHypervisor, image: BootableImage): Promise<Guest> {
     const { signal, bootTimeoutMs = DEFAULT_BOOT_TIMEOUT_MS } = this.opts;
     const { cleanUp, spec } = this;
     const stages = this.#stages;
@@ -148,7 +148,7 @@ class RunStart {
       id: `run-${randomBytes(6).toString("hex")}`,
       vcpuCount: spec.cpus,
       memoryMiB: spec.memoryMiB,
-      bootDisk,
+      initramfs,
       imageDisk: image.disk.path,
       upperDisk,
       lifetime: "owner",

@@ -103,7 +103,7 @@ export const fakeConfig: VmConfig = {
   id: "fake",
   vcpuCount: 1,
   memoryMiB: 256,
-  bootDisk: "/boot",
+  initramfs: "/boot",
   imageDisk: "/image",
   upperDisk: null,
   lifetime: "owner",

@@ -196,7 +196,7 @@ export class FakeSavedVm implements SavedVm {
 }
 
 function ownConfig(config: GuestConfig): VmConfig {
-  return { ...config, bootDisk: "/boot", lifetime: "detached", leaseMs: 0 };
+  return { ...config, initramfs: "/boot", lifetime: "detached", leaseMs: 0 };
 }
 
 function never(): never {

@@ -64,7 +64,7 @@ export class VmFixture {
       id,
       vcpuCount: 1,
       memoryMiB: 256,
-      bootDisk: this.hypervisor.bootDisk,
+      initramfs: this.hypervisor.initramfs,
       imageDisk: this.image,
       lifetime: "owner",
       leaseMs: 0,

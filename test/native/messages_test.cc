@@ -96,12 +96,12 @@ TEST(ExecStartNamesTheBadField) {
 TEST(SetupIsChecked) {
   const std::string rest = R"(,"hostname":"box","clockMs":1,"entropy":"AAAA"})";
   const StatusOr<SetupRequest> setup =
-      ParseSetup(Parsed(R"({"image":"/dev/vdb","upper":null)" + rest));
+      ParseSetup(Parsed(R"({"image":"/dev/vda","upper":null)" + rest));
   EXPECT(setup.ok() && !setup.value().upper.has_value() &&
          setup.value().identity.entropy.size() == 3);
-  EXPECT(ParseSetup(Parsed(R"({"image":"/dev/vdb","upper":"/dev/vdc")" + rest))
+  EXPECT(ParseSetup(Parsed(R"({"image":"/dev/vda","upper":"/dev/vdb")" + rest))
              .ok());
-  EXPECT(!ParseSetup(Parsed(R"({"image":"/dev/vdb")" + rest)).ok());
+  EXPECT(!ParseSetup(Parsed(R"({"image":"/dev/vda")" + rest)).ok());
   EXPECT(!ParseSetup(Parsed(R"({"image":"vdb","upper":null)" + rest)).ok());
 }
 

@@ -37,7 +37,7 @@ describe.each(testDrivers)("an image's disk under %s", (driver) => {
         mode: 0o755,
       });
       await guest.agent.files.mkdir("/run/image");
-      const argv = ["/run/list-tree", "--erofs", "/dev/vdb", "/run/image"];
+      const argv = ["/run/list-tree", "--erofs", "/dev/vda", "/run/image"];
       const session = await guest.agent.exec(argv);
       const { exit, stdout, stderr } = await session.collect({ maxBytes: 2 ** 27 });
       expect(stderr.toString()).toBe("");

@@ -3,7 +3,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { ensureBootDisk } from "../../../src/disk/boot-disk.js";
+import { writeEmptyImage } from "../../../src/disk/empty-image.js";
+import { ensureInitramfs } from "../../../src/disk/initramfs.js";
 import type { HypervisorDriver, VmConfig } from "../../../src/hypervisor/driver.js";
 import { LibkrunDriver } from "../../../src/hypervisor/libkrun-driver.js";
 import { QemuDriver } from "../../../src/hypervisor/qemu-driver.js";
@@ -21,12 +22,13 @@ describe("a boot that cannot work", () => {
   beforeEach(async () => {
     dir = await mkdtemp(join(tmpdir(), "msb-bad-"));
     paths = msbPaths(join(dir, "home"));
-    const erofs = await ensureBootDisk("/bin/true", paths);
+    const erofs = join(dir, "image.erofs");
+    await writeEmptyImage(erofs);
     config = {
       id: "bad",
       vcpuCount: 1,
       memoryMiB: 128,
-      bootDisk: erofs,
+      initramfs: await ensureInitramfs("/bin/true", paths),
       imageDisk: erofs,
       upperDisk: null,
       lifetime: "owner",
@@ -88,6 +90,13 @@ describe("a boot that cannot work", () => {
     ["no vCPU", { vcpuCount: 0 }, "MSB_ERR_INVALID_ARGUMENT", /vcpuCount/],
     ["a name with a path", { id: "../x" }, "MSB_ERR_INVALID_ARGUMENT", /id cannot be/],
     ["a negative lease", { leaseMs: -1 }, "MSB_ERR_INVALID_ARGUMENT", /leaseMs/],
+    ["a missing initramfs", { initramfs: "/no/cpio" }, "MSB_ERR_DISK_NOT_FOUND", /\/no\/cpio/],
+    [
+      "an initramfs that is none",
+      { initramfs: "/etc/passwd" },
+      "MSB_ERR_DISK_INVALID",
+      /initramfs/,
+    ],
     ["a missing image", { imageDisk: "/no/image" }, "MSB_ERR_DISK_NOT_FOUND", /\/no\/image/],
     ["a missing upper disk", { upperDisk: "/no/upper" }, "MSB_ERR_DISK_NOT_FOUND", /\/no\/upper/],
     ["an image that is no EROFS", { imageDisk: "/etc/passwd" }, "MSB_ERR_DISK_INVALID", /EROFS/],

@@ -14,6 +14,7 @@ const libkrunConfig = (more: object = {}): Record<string, unknown> => ({
   libkrunPath: "/lib/x86_64-linux-gnu/libc.so.6",
   kernelPath: "/dev/null",
   kernelFormat: "elf",
+  initramfsPath: "/dev/null",
   kernelCommandLine: "console=hvc0",
   ...more,
 });

@@ -23,7 +23,7 @@ const vm = await VmProcess.start(
     id: job.id,
     vcpuCount: 1,
     memoryMiB: 64,
-    bootDisk: job.disk,
+    initramfs: job.disk,
     imageDisk: job.disk,
     upperDisk: null,
     lifetime: job.lifetime,

@@ -1,19 +1,21 @@
 import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { encodeBootDisk } from "../../../src/disk/boot-disk.js";
-import { checkErofsDisk, checkExt4Disk } from "../../../src/disk/check-disk.js";
+import { checkErofsDisk, checkExt4Disk, checkInitramfs } from "../../../src/disk/check-disk.js";
+import { writeEmptyImage } from "../../../src/disk/empty-image.js";
+import { encodeInitramfs } from "../../../src/disk/initramfs.js";
 import { tempDir } from "../../helpers/temp-dir.js";
 
 test("a whole disk passes; one that was cut off, is of another kind or is missing is refused", async () => {
   const dir = await tempDir();
   const path = join(dir, "boot.erofs");
-  await writeFile(path, encodeBootDisk(Buffer.alloc(10_000, 1)));
+  await writeEmptyImage(path);
   await checkErofsDisk(path);
   await expect(checkExt4Disk(path)).rejects.toMatchObject({ code: "MSB_ERR_DISK_INVALID" });
-  await truncate(path, 8192);
+  await expect(checkInitramfs(path)).rejects.toThrow(/does not begin as a cpio archive/);
+  await truncate(path, 4096);
   await expect(checkErofsDisk(path)).rejects.toThrow(/it was cut off/);
-  await truncate(path, 8000);
+  await truncate(path, 4000);
   await expect(checkErofsDisk(path)).rejects.toThrow(/no multiple of 512/);
   await truncate(path, 512);
   await expect(checkErofsDisk(path)).rejects.toThrow(/only 512 bytes/);
@@ -22,6 +24,13 @@ test("a whole disk passes; one that was cut off, is of another kind or is missin
     code: "MSB_ERR_DISK_NOT_FOUND",
     details: { path: join(dir, "none") },
   });
+});
+
+test("an initramfs passes, and is no disk", async () => {
+  const path = join(await tempDir(), "initramfs.cpio");
+  await writeFile(path, encodeInitramfs(Buffer.alloc(10_000, 1)));
+  await checkInitramfs(path);
+  await expect(checkErofsDisk(path)).rejects.toThrow(/no EROFS superblock/);
 });
 
 test("an ext4 superblock with a plausible size passes", async () => {

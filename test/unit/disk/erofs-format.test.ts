@@ -1,9 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { encodeBootDisk } from "../../../src/disk/boot-disk.js";
 import {
   crc32c,
   encodeDirectory,
-  encodeFirstBlock,
   encodeInode,
   EROFS_BLOCK_BYTES,
   ErofsFileType,
@@ -76,24 +74,4 @@ describe("a directory", () => {
     expect(() => encodeDirectory([entry("")])).toThrow(RangeError);
     expect(() => encodeDirectory([entry("x".repeat(256))])).toThrow(RangeError);
   });
-});
-
-test("what does not fit behind the superblock is refused", () => {
-  const superblock = {
-    rootNid: 36,
-    inodeCount: 1,
-    blockCount: 1,
-    metaBlock: 0,
-    buildTime: 0,
-    uuid: Buffer.alloc(16),
-  };
-  expect(() => encodeFirstBlock(superblock, Buffer.alloc(EROFS_BLOCK_BYTES))).toThrow(RangeError);
-});
-
-test("a boot disk is the same for the same agent and another for another", () => {
-  const agent = Buffer.alloc(5000, 7);
-  expect(encodeBootDisk(agent).equals(encodeBootDisk(Buffer.from(agent)))).toBe(true);
-  const uuid = (disk: Buffer) => disk.toString("hex", 1024 + 48, 1024 + 64);
-  expect(uuid(encodeBootDisk(agent))).not.toBe(uuid(encodeBootDisk(Buffer.alloc(5000, 8))));
-  expect(encodeBootDisk(agent)).toHaveLength(3 * EROFS_BLOCK_BYTES);
 });

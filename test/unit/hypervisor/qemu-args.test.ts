@@ -14,7 +14,7 @@ describe("the command line of QEMU", () => {
   it("has one thread and a rate of the TSC for emulated guests, and neither for others", () => {
     const emulated = qemuArgs(config, EMULATED, "boot");
     expect(valuesOf(emulated, "-accel")).toEqual(["tcg,thread=single"]);
-    expect(valuesOf(emulated, "-cpu")).toEqual(["max"]);
+    expect(valuesOf(emulated, "-cpu")).toEqual(["max,svm=off"]);
     expect(valuesOf(emulated, "-append")[0]).toContain("2000000");
     const virtual = qemuArgs(config, { ...EMULATED, accelerator: "kvm" }, "boot");
     expect(valuesOf(virtual, "-accel")).toEqual(["kvm"]);
@@ -22,14 +22,19 @@ describe("the command line of QEMU", () => {
     expect(valuesOf(virtual, "-append")[0]).not.toContain("2000000");
   });
 
-  it("has the shared disks read-only, the private one writable, and commas in paths twice", () => {
+  it("starts the agent of the initramfs", () => {
+    const args = qemuArgs(config, EMULATED, "boot");
+    expect(valuesOf(args, "-initrd")).toEqual([config.initramfs]);
+    expect(valuesOf(args, "-append")[0]).toContain("rdinit=/msb-agent");
+  });
+
+  it("has the shared disk read-only, the private one writable, and commas in paths twice", () => {
     const drives = valuesOf(qemuArgs({ ...config, imageDisk: "/a,b" }, EMULATED, "boot"), "-drive");
-    expect(drives).toHaveLength(3);
-    expect(drives[0]).toMatch(/file=\/boot,readonly=on/);
-    expect(drives[1]).toMatch(/file=\/a,,b,readonly=on/);
-    expect(drives[2]).toMatch(/file=\/upper,cache=writeback/);
+    expect(drives).toHaveLength(2);
+    expect(drives[0]).toMatch(/file=\/a,,b,readonly=on/);
+    expect(drives[1]).toMatch(/file=\/upper,cache=writeback/);
     expect(valuesOf(qemuArgs({ ...config, upperDisk: null }, EMULATED, "boot"), "-drive")).toEqual(
-      valuesOf(qemuArgs(config, EMULATED, "boot"), "-drive").slice(0, 2),
+      valuesOf(qemuArgs(config, EMULATED, "boot"), "-drive").slice(0, 1),
     );
   });
 

@@ -117,7 +117,7 @@ describe("saved VMs of QEMU", () => {
   it.each([
     ["vcpuCount", { vcpuCount: 2 }],
     ["memoryMiB", { memoryMiB: 2 }],
-    ["bootDisk", { bootDisk: "/other" }],
+    ["initramfs", { initramfs: "/other" }],
     ["imageDisk", { imageDisk: "/other" }],
     ["upperDisk", { upperDisk: null }],
   ] as const)("do not go on with another %s", async (option, other) => {

@@ -18,7 +18,7 @@ describe("Guest", () => {
   it("is ready when its agent has set up disks, name, clock and entropy", async () => {
     await using guest = await Guest.boot(driver, fakeConfig, { hostname: "box" });
     const setup = agent.requests.find((request) => request.type === "core.setup");
-    expect(setup?.fields).toMatchObject({ image: "/dev/vdb", upper: null, hostname: "box" });
+    expect(setup?.fields).toMatchObject({ image: "/dev/vda", upper: null, hostname: "box" });
     expect(guest.timings.guest).toEqual([{ step: "root", ms: 3 }]);
     expect(guest.timings.readyMs).toBeGreaterThanOrEqual(guest.timings.startedMs);
   });

@@ -23,7 +23,7 @@ describe("the microVMs of a server", () => {
     guests = new HypervisorGuests({
       hypervisor: {
         driver,
-        bootDisk: "/boot",
+        initramfs: "/boot",
         adopt: async (id) => found.get(id) ?? { ended: null },
         running: async () => [...found.keys()],
       },
@@ -39,10 +39,10 @@ describe("the microVMs of a server", () => {
   }
 
   it("are booted detached, with a lease and the boot disk", async () => {
-    const { bootDisk: _bootDisk, ...config } = fakeConfig;
+    const { initramfs: _initramfs, ...config } = fakeConfig;
     await using guest = await guests.boot(config, { hostname: "box", timeoutMs: 5_000 });
     expect(driver.configs).toEqual([
-      { ...fakeConfig, bootDisk: "/boot", lifetime: "detached", leaseMs: 7_000 },
+      { ...fakeConfig, initramfs: "/boot", lifetime: "detached", leaseMs: 7_000 },
     ]);
     const setup = agent.requests.find(({ type }) => type === "core.setup");
     expect(setup?.fields).toMatchObject({ hostname: "box" });
@@ -121,15 +121,15 @@ describe("the microVMs of a server", () => {
       resume: async (_saved, config) => vmOf(config),
     });
     const saving = (await guests.saving())!;
-    const { bootDisk: _bootDisk, ...config } = fakeConfig;
+    const { initramfs: _initramfs, ...config } = fakeConfig;
     const how = { hostname: "box", timeoutMs: 5_000 };
     const made = await saving.make(config, async () => "ready", how);
     expect(made).toMatchObject({ saved: { vm: kept }, prepared: "ready" });
     agent.hello = { ...agent.hello, state: "ready" };
     const guest = await saving.resume(made.saved, { ...config, id: "copy" }, how);
     expect(configs).toEqual([
-      { ...fakeConfig, bootDisk: "/boot", lifetime: "owner", leaseMs: 0 },
-      { ...fakeConfig, id: "copy", bootDisk: "/boot", lifetime: "detached", leaseMs: 7_000 },
+      { ...fakeConfig, initramfs: "/boot", lifetime: "owner", leaseMs: 0 },
+      { ...fakeConfig, id: "copy", initramfs: "/boot", lifetime: "detached", leaseMs: 7_000 },
     ]);
     await guest.vm.stop();
   });

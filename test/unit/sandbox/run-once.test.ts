@@ -32,7 +32,7 @@ async function setUp(overrides: Partial<RunOnceOpts> = {}) {
   const disks: { path: string; sizeBytes: number }[] = [];
   const opts: RunOnceOpts = {
     images,
-    openHypervisor: async () => ({ driver, bootDisk: "/boot", paths }),
+    openHypervisor: async () => ({ driver, initramfs: "/boot", paths }),
     makeUpperDisk: async (path, { sizeBytes }) => {
       disks.push({ path, sizeBytes });
       await mkdir(dirname(path), { recursive: true });
@@ -59,7 +59,7 @@ describe("a run", () => {
         id: expect.stringMatching(/^run-[0-9a-f]{12}$/),
         vcpuCount: 2,
         memoryMiB: 512,
-        bootDisk: "/boot",
+        initramfs: "/boot",
         imageDisk: "/home/user/.msb-ts/images/disks/k.erofs",
         upperDisk: disks[0]!.path,
         lifetime: "owner",

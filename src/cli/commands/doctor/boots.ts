@@ -1,11 +1,14 @@
 /** `doctor --boot`: one microVM with each driver that looks able. */
 import { randomBytes } from "node:crypto";
+import { rm } from "node:fs/promises";
 import { bootTimeoutMs } from "../../../config.js";
+import { writeEmptyImage } from "../../../disk/empty-image.js";
 import { messageOf } from "../../../errors.js";
-import type { HypervisorDriver } from "../../../hypervisor/driver.js";
+import type { HypervisorDriver, VmConfig } from "../../../hypervisor/driver.js";
 import { type Hypervisor, openHypervisor } from "../../../hypervisor/open.js";
 import { Guest } from "../../../sandbox/guest.js";
 import { throwIfAborted } from "../../../util/async.js";
+import { tempName } from "../../../util/atomic-file.js";
 import type { OnProgress } from "../../../util/progress.js";
 import { fetchProgress } from "../../progress/fetches.js";
 import type { DoctorScope } from "./check.js";
@@ -23,6 +26,8 @@ export interface BootReport {
   /** What confines the VM process. */
   readonly confinement: readonly string[];
 }
+
+type DoctorHypervisor = Pick<Hypervisor, "initramfs" | "paths">;
 
 export interface Boots {
   readonly boots: readonly BootReport[];
@@ -42,7 +47,7 @@ export async function bootEach(scope: DoctorScope, onProgress: OnProgress): Prom
 
 async function tryDriver(
   scope: DoctorScope,
-  hypervisor: Pick<Hypervisor, "bootDisk">,
+  hypervisor: DoctorHypervisor,
   driver: HypervisorDriver,
 ): Promise<BootReport> {
   const nothing = { driver: driver.name, stages: [], confinement: [] };
@@ -56,19 +61,32 @@ async function tryDriver(
   }
 }
 
-/** The disk that every VM starts from is image enough for a guest that only says that it is there. */
+/** A guest that only says that it is there needs no files. */
 async function bootOnce(
-  { env, signal }: DoctorScope,
-  { bootDisk }: Pick<Hypervisor, "bootDisk">,
+  scope: DoctorScope,
+  { initramfs, paths }: DoctorHypervisor,
   driver: HypervisorDriver,
+): Promise<BootReport> {
+  const imageDisk = paths.tempFile(tempName("doctor-image"));
+  try {
+    await writeEmptyImage(imageDisk);
+    return await bootWith(scope, driver, { initramfs, imageDisk });
+  } finally {
+    await rm(imageDisk, { force: true });
+  }
+}
+
+async function bootWith(
+  { env, signal }: DoctorScope,
+  driver: HypervisorDriver,
+  files: Pick<VmConfig, "initramfs" | "imageDisk">,
 ): Promise<BootReport> {
   const beganMs = performance.now();
   const config = {
     id: `doctor-${randomBytes(6).toString("hex")}`,
     vcpuCount: 1,
     memoryMiB: MEMORY_MIB,
-    bootDisk,
-    imageDisk: bootDisk,
+    ...files,
     upperDisk: null,
     lifetime: "owner",
     leaseMs: 0,
