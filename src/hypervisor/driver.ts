@@ -90,6 +90,8 @@ export interface SavedVm extends Disposable {
 
 /** Keeping VMs, and going on from them, any number of times. */
 export interface VmSaving {
+  /** Changes with the hypervisor and the guest's kernel: a VM goes on with those that it was saved with, and no others. */
+  fingerprint(): Promise<string>;
   /** As the driver's `boot`. The config's disk is one that is saved, too, and its lifetime is the owner's. */
   boot(config: VmConfig, opts?: { signal?: AbortSignal }): Promise<SavableVm>;
   /**

@@ -1,5 +1,4 @@
 /** Puts the drivers together: runtime components, binaries, initramfs, and the choice between them. */
-import { stat } from "node:fs/promises";
 import { type Env, hypervisorConfig, type HypervisorConfig } from "../config.js";
 import { ensureInitramfs } from "../disk/initramfs.js";
 import { agentPath, vmmPath } from "../native/binaries.js";
@@ -7,6 +6,7 @@ import { loadNative } from "../native/binding.js";
 import { type MsbPaths, msbPaths } from "../paths.js";
 import { findQemu } from "../runtime/qemu.js";
 import { type FetchProgress, resolveRuntime } from "../runtime/resolve.js";
+import { fileIdentity } from "../util/file-identity.js";
 import { AutoDriver } from "./auto-driver.js";
 import { isVmId } from "./check-config.js";
 import type { AdoptedVm, HypervisorDriver } from "./driver.js";
@@ -93,10 +93,4 @@ export async function openHypervisor(opts: OpenHypervisorOpts = {}): Promise<Hyp
     adopt: async (vmId) => (isVmId(vmId) ? VmProcess.adopt(native, vmId, paths) : { ended: null }),
     running: () => runningVms(paths.vmRoot),
   };
-}
-
-/** Changes when another file takes the path's place. */
-async function fileIdentity(path: string): Promise<string> {
-  const { size, mtimeMs } = await stat(path);
-  return `${path} ${size} ${mtimeMs}`;
 }

@@ -3,6 +3,7 @@ import { isMsbError } from "../errors.js";
 import type { NativeBinding } from "../native/binding.js";
 import type { QemuAccelerator } from "../config.js";
 import type { MsbPaths } from "../paths.js";
+import { fileIdentity } from "../util/file-identity.js";
 import { checkVmConfig } from "./check-config.js";
 import type { DriverProbe, HypervisorDriver, MicroVm, VmConfig, VmSaving } from "./driver.js";
 import { qemuArgs, type QemuPurpose } from "./qemu-args.js";
@@ -56,7 +57,19 @@ export class QemuDriver implements HypervisorDriver {
   async saving(): Promise<VmSaving | null> {
     const { accelerator, native } = this.#opts;
     if (accelerator !== "tcg" || process.platform !== "linux") return null;
-    return new QemuSaving(native, (config, purpose, opts) => this.#start(config, purpose, opts));
+    return new QemuSaving(
+      native,
+      (config, purpose, opts) => this.#start(config, purpose, opts),
+      () => this.#fingerprint(),
+    );
+  }
+
+  /** The program may be replaced while this process runs. Throws MSB_ERR_QEMU_MISSING. */
+  async #fingerprint(): Promise<string> {
+    const { findQemu, kernelPath } = this.#opts;
+    const { path, version } = await findQemu();
+    const files = await Promise.all([path, kernelPath].map(fileIdentity));
+    return [version, ...files].join("\n");
   }
 
   async #start(config: VmConfig, purpose: QemuPurpose, opts: StartQemuOpts): Promise<VmProcess> {

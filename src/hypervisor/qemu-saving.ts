@@ -33,6 +33,7 @@ export class QemuSaving implements VmSaving {
   constructor(
     private readonly native: NativeBinding,
     private readonly start: StartQemu,
+    readonly fingerprint: () => Promise<string>,
   ) {}
 
   async boot(config: VmConfig, opts: { signal?: AbortSignal } = {}): Promise<SavableVm> {

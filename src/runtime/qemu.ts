@@ -1,6 +1,7 @@
 /** Finds QEMU for this processor. */
 import { access, constants } from "node:fs/promises";
 import { messageOf, MsbError } from "../errors.js";
+import { fileIdentity } from "../util/file-identity.js";
 import { findExecutable, runTool } from "../util/process.js";
 import { installCommand } from "./system-packages.js";
 
@@ -22,6 +23,7 @@ export interface FindQemuOpts {
   readonly arch?: string;
 }
 
+/** By the identity of the program: its path may lead to another one tomorrow. */
 const versions = new Map<string, string>();
 
 /** MSB_QEMU_PATH, else PATH. Throws MSB_ERR_QEMU_MISSING with the command that installs it. */
@@ -48,12 +50,15 @@ export async function findQemu(opts: FindQemuOpts = {}): Promise<QemuInfo> {
 }
 
 async function versionOf(path: string, arch: string): Promise<string> {
-  const known = versions.get(path);
+  const identity = await fileIdentity(path).catch((error: unknown) => {
+    throw missing(`${path} cannot be looked at (${messageOf(error)})`, arch, error);
+  });
+  const known = versions.get(identity);
   if (known !== undefined) return known;
   const result = await runTool(path, ["--version"], { timeoutMs: VERSION_TIMEOUT_MS });
   const version = /QEMU emulator version (\d+(?:\.\d+)+)/.exec(result.stdout)?.[1];
   if (version === undefined) throw missing(`${path} does not say that it is QEMU`, arch);
-  versions.set(path, version);
+  versions.set(identity, version);
   return version;
 }
 

@@ -40,6 +40,8 @@ export class HypervisorGuests implements GuestSource {
     const saving = await driver.saving();
     if (saving === null) return null;
     return {
+      // The archive holds the agent, and is named after what is in it.
+      fingerprint: async () => `${await saving.fingerprint()}\n${initramfs}`,
       make: async (config, prepare, opts) => {
         const owned = { ...config, initramfs, lifetime: "owner", leaseMs: 0 } as const;
         return saveGuest(saving, owned, prepare, opts);
