@@ -17,7 +17,8 @@ const Labels = Type.Record(
   Type.String({ maxLength: 1024 }),
 );
 
-const specOptions = {
+/** What a template or a guest that runs ahead has in common with the sandboxes that start from it. */
+export const shapeOptions = {
   memoryMiB: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1, description: "Default 1024, at least 64" }),
   ),
@@ -29,6 +30,10 @@ const specOptions = {
       description: "Of the private disk. Default 4096, at least 16",
     }),
   ),
+};
+
+const specOptions = {
+  ...shapeOptions,
   env: Type.Optional(Type.Array(EnvEntry, { description: "NAME=value, after the image's own" })),
   workdir: Type.Optional(
     Nullable(Type.String({ minLength: 1, maxLength: 4096 }), {
@@ -45,9 +50,13 @@ const specOptions = {
   maxLifetimeMs: Type.Optional(Milliseconds("Stops it so long after its start; 0: never")),
 };
 
-const Image = Type.String({ minLength: 1, maxLength: 1024, description: "As in `image pull`" });
+export const ImageName = Type.String({
+  minLength: 1,
+  maxLength: 1024,
+  description: "As in `image pull`",
+});
 
-export const SandboxSpecBody = Closed({ image: Image, ...specOptions });
+export const SandboxSpecBody = Closed({ image: ImageName, ...specOptions });
 export type SandboxSpecBody = Static<typeof SandboxSpecBody>;
 
 export const CreateSandboxBody = Closed({
@@ -55,7 +64,7 @@ export const CreateSandboxBody = Closed({
     Type.String({ description: "Default is the namespace of the key, or `default`" }),
   ),
   name: Type.Optional(Type.String({ description: "Default is `sandbox-` and 8 hex digits" })),
-  image: Image,
+  image: ImageName,
   ...specOptions,
 });
 export type CreateSandboxBody = Static<typeof CreateSandboxBody>;

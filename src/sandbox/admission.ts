@@ -5,6 +5,7 @@ import type { Budget } from "./service.js";
 
 /** When to try again, for those who were refused. */
 const RETRY_AFTER_SECONDS = 5;
+const LIMITS = ["sandboxes", "memoryMiB", "vcpus"] as const;
 
 export interface AdmissionOpts {
   readonly budget: Budget;
@@ -26,18 +27,26 @@ export class Admission {
   }
 
   /**
-   * Reserves until the reservation is disposed of. Throws MSB_ERR_TOO_MANY_SANDBOXES that names the limit, and
-   * MSB_ERR_INVALID_ARGUMENT for what would not fit were nothing else there.
+   * Reserves until the reservation is disposed of. Throws MSB_ERR_TOO_MANY_SANDBOXES that names the limit, and what
+   * `checkFits` throws.
    */
   reserve(amount: Omit<Budget, "sandboxes">): Disposable {
+    this.checkFits(amount);
     const wanted = { sandboxes: 1, ...amount };
-    for (const limit of ["sandboxes", "memoryMiB", "vcpus"] as const) {
-      if (wanted[limit] > this.budget[limit]) throw tooLarge(limit, wanted[limit], this.budget);
+    for (const limit of LIMITS) {
       const wouldUse = this.#used[limit] + wanted[limit];
       if (wouldUse > this.budget[limit])
         throw tooMany(limit, wanted[limit], this.#used, this.budget);
     }
     return this.take(amount);
+  }
+
+  /** Throws MSB_ERR_INVALID_ARGUMENT for what would not fit were nothing else there. */
+  checkFits(amount: Omit<Budget, "sandboxes">): void {
+    const wanted = { sandboxes: 1, ...amount };
+    for (const limit of LIMITS) {
+      if (wanted[limit] > this.budget[limit]) throw tooLarge(limit, wanted[limit], this.budget);
+    }
   }
 
   /** As `reserve`, for what runs already and cannot be refused. */
@@ -55,9 +64,7 @@ export class Admission {
 
   /** Whether so much more would fit. */
   hasRoom(amount: Budget): boolean {
-    return (["sandboxes", "memoryMiB", "vcpus"] as const).every(
-      (limit) => this.#used[limit] + amount[limit] <= this.budget[limit],
-    );
+    return LIMITS.every((limit) => this.#used[limit] + amount[limit] <= this.budget[limit]);
   }
 
   /** Waits until another may boot; what it gives ends the turn. */

@@ -28,6 +28,8 @@ import type {
   SandboxSpec,
   SandboxSpecOpts,
   StartOpts,
+  WarmedImage,
+  WarmRequest,
 } from "./service.js";
 import { resolveSpec } from "./spec.js";
 import { type StartFlight, StartFlights } from "./start-flights.js";
@@ -35,6 +37,7 @@ import { type ReadySandbox, startSandbox } from "./starter.js";
 import { isActive } from "./state.js";
 import { stopRun } from "./stop-run.js";
 import { vmEnd } from "./vm-end.js";
+import { warmImage } from "./warm-image.js";
 
 /** Sandboxes that are taken over, stopped or let go at the same time. */
 const BULK_LIMIT = 8;
@@ -148,6 +151,13 @@ export class SandboxLifecycle {
     await this.#stopInTurn(sandbox, { graceMs: 0, why: "because it is removed" });
     await sandbox.delete();
     this.#forget(sandbox);
+  }
+
+  async warm(request: WarmRequest, opts: StartOpts): Promise<WarmedImage> {
+    this.#requireOpen();
+    const spec = this.#resolve(request);
+    const { admission } = this;
+    return warmImage(spec, { ...opts, deps: this.#deps, admission, headStarts: this.#headStarts });
   }
 
   close(opts: { readonly sandboxes: "stop" | "detach" }): Promise<void> {

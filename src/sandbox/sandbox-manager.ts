@@ -25,6 +25,8 @@ import type {
   ServiceStatus,
   StartOpts,
   StreamCommandRequest,
+  WarmedImage,
+  WarmRequest,
 } from "./service.js";
 
 export class SandboxManager implements SandboxService {
@@ -65,6 +67,10 @@ export class SandboxManager implements SandboxService {
 
   async remove(key: SandboxKey, opts: { readonly force?: boolean } = {}): Promise<void> {
     return this.#life.remove(key, opts);
+  }
+
+  async warm(request: WarmRequest, opts: StartOpts = {}): Promise<WarmedImage> {
+    return this.#life.warm(request, opts);
   }
 
   get(key: SandboxKey): SandboxInfo {

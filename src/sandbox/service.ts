@@ -199,6 +199,19 @@ export interface StartOpts extends SandboxCallOpts {
   readonly onProgress?: OnProgress;
 }
 
+/** What is made ready is for sandboxes that have all of it in common. */
+export type WarmRequest = Pick<SandboxSpecOpts, "image" | "memoryMiB" | "cpus" | "diskMiB">;
+
+export interface WarmedImage extends Required<WarmRequest> {
+  readonly imageDigest: string;
+  /** `template`: a guest that is kept as it is. `guest`: one that runs, and is handed out once. */
+  readonly headStart: "template" | "guest";
+  /** It was there before. */
+  readonly wasReady: boolean;
+  /** What of the host's memory a template takes; null for a guest. */
+  readonly keptBytes: number | null;
+}
+
 /** All methods throw MsbError; those with a key MSB_ERR_SANDBOX_NOT_FOUND. */
 export interface SandboxService {
   /**
@@ -212,6 +225,12 @@ export interface SandboxService {
   stop(key: SandboxKey, opts?: { readonly graceMs?: number }): Promise<SandboxInfo>;
   /** Deletes the sandbox and its disk. A running one is stopped first with `force`, else MSB_ERR_INVALID_STATE. */
   remove(key: SandboxKey, opts?: { readonly force?: boolean }): Promise<void>;
+  /**
+   * Makes ready what the next sandbox of this kind starts from; answers when that is there. Calls for one kind are one
+   * work, which is called off when nobody waits for it any more. Throws MSB_ERR_INVALID_STATE, with the option, where
+   * there is no such thing, and MSB_ERR_TOO_MANY_SANDBOXES when there is no memory for it.
+   */
+  warm(request: WarmRequest, opts?: StartOpts): Promise<WarmedImage>;
 
   get(key: SandboxKey): SandboxInfo;
   /** Sorted by namespace and name. */

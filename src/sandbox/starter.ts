@@ -86,7 +86,7 @@ class StartAttempt {
     );
     sandbox.bootImage = image.digest;
     await using taken = needsDisk(sandbox, image, spec)
-      ? headStarts.take(templateShape(image, spec))
+      ? await headStarts.take(templateShape(image, spec))
       : undefined;
     const usable = await stages.run("disk", () => this.#makeDisk(image, taken));
     const context = guestContext(image.config, spec);

@@ -7,6 +7,7 @@ import type { Kernels, KernelsSnapshot } from "../kernel/kernels.js";
 import type { Language } from "../kernel/run-types.js";
 import type { BootableImage } from "../oci/images.js";
 import { tempName } from "../util/atomic-file.js";
+import type { OnProgress } from "../util/progress.js";
 import { closeCommands } from "./close-commands.js";
 import { type GuestContext, guestContext } from "./guest-env.js";
 import type { HeadStart, TemplateShape, TemplateSpec } from "./head-start.js";
@@ -14,6 +15,7 @@ import type { GuestConfig, GuestSaving, SavedGuest } from "./guest-source.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import { languageAhead, type Prewarm } from "./prewarm.js";
 import type { SandboxSpec } from "./service.js";
+import { WarmSteps } from "./warm-steps.js";
 import { makeWorkdir } from "./workdir.js";
 
 const MIB = 1024 ** 2;
@@ -21,6 +23,8 @@ const WARM_TIMEOUT_MS = 30_000;
 
 export interface Template {
   readonly spec: TemplateSpec;
+  /** As `GuestSaving.fingerprint` was before it was made. */
+  readonly madeWith: string;
   readonly guest: SavedGuest;
   /** Of interpreters that have the spec's context. */
   readonly kernels: KernelsSnapshot;
@@ -74,6 +78,12 @@ export async function adoptedKernels(
   return {};
 }
 
+/** How a guest is made ready ahead. */
+export interface MakeGuestOpts {
+  readonly signal: AbortSignal;
+  readonly onProgress: OnProgress;
+}
+
 export type TemplateDeps = Pick<
   SandboxDeps,
   "paths" | "openKernels" | "makeUpperDisk" | "bootTimeoutMs"
@@ -84,8 +94,11 @@ export async function makeTemplate(
   spec: TemplateSpec,
   saving: GuestSaving,
   deps: TemplateDeps,
-  signal: AbortSignal,
+  { signal, onProgress }: MakeGuestOpts,
 ): Promise<Template> {
+  const madeWith = await saving.fingerprint();
+  const steps = new WarmSteps(onProgress);
+  steps.begin("boot");
   // Its name says whose it is: should this process be killed before it is removed, others sweep it.
   const upperDisk = deps.paths.tempFile(tempName("template-disk"));
   try {
@@ -93,10 +106,16 @@ export async function makeTemplate(
     const config = configOf(spec, { id: `tp-${randomBytes(6).toString("hex")}`, upperDisk });
     const { saved, prepared } = await saving.make(
       config,
-      (agent) => prepareGuest(agent, spec, deps, signal),
+      async (agent) => {
+        steps.begin("warm-up");
+        const kernels = await prepareGuest(agent, spec, deps, signal);
+        steps.begin("save");
+        return kernels;
+      },
       { hostname: "template", timeoutMs: deps.bootTimeoutMs, signal },
     );
-    return { spec, guest: saved, kernels: prepared };
+    steps.end(saved.vm.memoryBytes);
+    return { spec, madeWith, guest: saved, kernels: prepared };
   } finally {
     await rm(upperDisk, { force: true });
   }

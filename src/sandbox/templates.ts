@@ -1,16 +1,32 @@
-/** The templates of a server: made in the background after a start that would have used one, the least used given up. */
+/** The templates of a server: made after a start that would have used one, or when asked for; the least used given up. */
 import { messageOf, MsbError } from "../errors.js";
+import { throwIfAborted } from "../util/async.js";
+import { LinkedAbort } from "../util/linked-abort.js";
+import { Semaphore } from "../util/semaphore.js";
+import { SharedFlight } from "../util/shared-flight.js";
+import { WorkSet } from "../util/work-set.js";
 import type { BootOpts, GuestConfig, RunningGuest, SavedGuest } from "./guest-source.js";
-import type { HeadStart, HeadStarts, TemplateShape, TemplateSpec } from "./head-start.js";
+import type {
+  HeadStart,
+  HeadStarts,
+  ReadyHeadStart,
+  TemplateShape,
+  TemplateSpec,
+  WarmOpts,
+} from "./head-start.js";
+import { cannotKeep, noMemory, templatesOff } from "./head-start-errors.js";
 import { tellOfKind } from "./head-start-notice.js";
 import type { SandboxDeps } from "./manager-opts.js";
-import { keyOf, makeTemplate, type Template } from "./template.js";
+import { shuttingDown } from "./sandbox-errors.js";
+import { SharedTemplate } from "./shared-template.js";
+import { keyOf, type MakeGuestOpts, makeTemplate } from "./template.js";
 
 const MIB = 1024 ** 2;
 /** Of the host's memory that is left, the share that a new template may take. */
 const MEMORY_SHARE = 0.5;
 /** Of one kind of template, to be made or used. */
 const MAX_FAILURES = 3;
+const WHAT = "The making of a template";
 
 export interface TemplatesOpts {
   readonly deps: SandboxDeps;
@@ -18,51 +34,25 @@ export interface TemplatesOpts {
   readonly bootTurn: (signal: AbortSignal) => Promise<Disposable>;
 }
 
-/** Its files are open until the last start that goes on from it has them. */
-class SharedTemplate {
-  #users = 0;
-  #isRetired = false;
-
-  constructor(readonly template: Template) {}
-
-  /** What it gives ends the use. */
-  use(): () => void {
-    this.#users += 1;
-    let isUsed = true;
-    return () => {
-      if (isUsed) this.#users -= 1;
-      isUsed = false;
-      this.#disposeUnused();
-    };
-  }
-
-  retire(): void {
-    this.#isRetired = true;
-    this.#disposeUnused();
-  }
-
-  #disposeUnused(): void {
-    if (this.#isRetired && this.#users === 0) this.template.guest.vm[Symbol.dispose]();
-  }
-}
-
 export class Templates implements HeadStarts {
   /** Those used last come last. */
   readonly #ready = new Map<string, SharedTemplate>();
-  /** Keys of those that are made, and of those that failed too often. */
-  readonly #begun = new Set<string>();
+  /** Keys of those that are made only when they are asked for: they failed too often, or cannot be kept. */
+  readonly #hopeless = new Set<string>();
   readonly #failures = new Map<string, number>();
   readonly #closing = new AbortController();
-  #work: Promise<void> = Promise.resolve();
+  readonly #flights = new SharedFlight<SharedTemplate>();
+  readonly #calls = new WorkSet();
+  /** One is made after the other. */
+  readonly #turns = new Semaphore(1);
 
   constructor(private readonly opts: TemplatesOpts) {}
 
-  take(shape: TemplateShape): HeadStart | undefined {
+  async take(shape: TemplateShape): Promise<HeadStart | undefined> {
     const key = keyOf(shape);
-    const shared = this.#ready.get(key);
+    const shared = await this.#usable(key);
     if (shared === undefined) return undefined;
-    this.#ready.delete(key);
-    this.#ready.set(key, shared);
+    this.#putLast(key, shared);
     const { template } = shared;
     const { spec, guest, kernels } = template;
     const giveBack = shared.use();
@@ -77,18 +67,32 @@ export class Templates implements HeadStarts {
     };
   }
 
-  /** One unless there is one, one after the other. */
   prepare(spec: TemplateSpec): void {
     const key = keyOf(spec);
-    const { maxTemplates } = this.opts.deps;
-    if (maxTemplates === 0 || this.#ready.has(key) || this.#begun.has(key)) return;
-    this.#begun.add(key);
-    this.#work = this.#work.then(() => this.#make(key, spec));
+    if (this.opts.deps.maxTemplates === 0 || this.#ready.has(key) || this.#hopeless.has(key))
+      return;
+    // Nobody waits for it. The log has heard of what is worth it.
+    this.#make(key, spec, {}).catch(() => {});
+  }
+
+  async requireOn(): Promise<void> {
+    if (this.opts.deps.maxTemplates === 0) throw templatesOff();
+  }
+
+  async warm(spec: TemplateSpec, opts: WarmOpts): Promise<ReadyHeadStart> {
+    await this.requireOn();
+    const key = keyOf(spec);
+    const there = await this.#usable(key);
+    const shared = there ?? (await this.#make(key, spec, opts));
+    if (there !== undefined) this.#putLast(key, there);
+    const { memoryBytes } = shared.template.guest.vm;
+    return { headStart: "template", wasReady: there !== undefined, keptBytes: memoryBytes };
   }
 
   /** Resolves when all that was begun is made, or is known not to be. */
   async settled(): Promise<void> {
-    await this.#work;
+    await this.#calls.settled();
+    await this.#flights.settled();
   }
 
   vmIds(): readonly string[] {
@@ -96,10 +100,33 @@ export class Templates implements HeadStarts {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
-    await this.#work;
+    this.#closing.abort(shuttingDown());
+    await this.settled();
     for (const template of this.#ready.values()) template.retire();
     this.#ready.clear();
+  }
+
+  /** The one of a kind. What was made with another QEMU, kernel or agent is given up: it would not go on with these. */
+  async #usable(key: string): Promise<SharedTemplate | undefined> {
+    const shared = this.#ready.get(key);
+    if (shared === undefined) return undefined;
+    const fingerprint = await this.#fingerprint().catch(() => undefined);
+    if (fingerprint === undefined || this.#ready.get(key) !== shared) return undefined;
+    if (fingerprint === shared.template.madeWith) return shared;
+    this.#ready.delete(key);
+    shared.retire();
+    const message = "A template was given up: the hypervisor, kernel or agent is another one now";
+    this.#tell("info", message, shared.template.spec, {});
+    return undefined;
+  }
+
+  async #fingerprint(): Promise<string | undefined> {
+    return (await this.opts.deps.guests.saving())?.fingerprint();
+  }
+
+  #putLast(key: string, shared: SharedTemplate): void {
+    this.#ready.delete(key);
+    this.#ready.set(key, shared);
   }
 
   async #resume(saved: SavedGuest, config: GuestConfig, opts: BootOpts): Promise<RunningGuest> {
@@ -119,38 +146,57 @@ export class Templates implements HeadStarts {
     this.#tell("warning", message, spec, { error: messageOf(error) });
   }
 
-  async #make(key: string, spec: TemplateSpec): Promise<void> {
-    const { signal } = this.#closing;
-    if (signal.aborted) return;
+  /** Once for all who want it at the same time. */
+  #make(key: string, spec: TemplateSpec, opts: WarmOpts): Promise<SharedTemplate> {
+    const flight = this.#flights.run(key, { what: WHAT, ...opts }, async (signal, onProgress) => {
+      using either = new LinkedAbort(signal, this.#closing.signal);
+      using _turn = await this.#turns.acquire(WHAT, either.signal);
+      throwIfAborted(either.signal, WHAT);
+      const how = { signal: either.signal, onProgress };
+      return (await this.#usable(key)) ?? (await this.#makeInTurn(key, spec, how));
+    });
+    return this.#calls.add(flight);
+  }
+
+  async #makeInTurn(key: string, spec: TemplateSpec, how: MakeGuestOpts): Promise<SharedTemplate> {
+    const { deps, bootTurn } = this.opts;
+    const saving = await deps.guests.saving();
+    if (saving === null) {
+      this.#hopeless.add(key);
+      throw cannotKeep();
+    }
+    this.#requireMemory(spec);
     try {
-      const { deps, bootTurn } = this.opts;
-      const saving = await deps.guests.saving();
-      if (saving === null) return;
-      if (spec.memoryMiB * MIB > deps.readHostMemory().freeBytes * MEMORY_SHARE) {
-        this.#begun.delete(key);
-        return;
-      }
-      using _turn = await bootTurn(signal);
-      const template = await makeTemplate(spec, saving, deps, signal);
-      this.#begun.delete(key);
-      this.#ready.set(key, new SharedTemplate(template));
+      using _turn = await bootTurn(how.signal);
+      const shared = new SharedTemplate(await makeTemplate(spec, saving, deps, how));
+      this.#hopeless.delete(key);
+      this.#ready.set(key, shared);
       this.#tell("info", "A template is ready: sandboxes of its kind start quickly", spec, {
-        memoryMiB: Math.round(template.guest.vm.memoryBytes / MIB),
+        memoryMiB: Math.round(shared.template.guest.vm.memoryBytes / MIB),
       });
       this.#giveUpOldest();
+      return shared;
     } catch (error) {
-      if (signal.aborted) return;
+      throwIfAborted(how.signal, WHAT);
       this.#countFailure(key);
       this.#tell("warning", "A template could not be made", spec, { error: messageOf(error) });
+      throw error;
     }
+  }
+
+  #requireMemory({ memoryMiB }: TemplateSpec): void {
+    const { freeBytes } = this.opts.deps.readHostMemory();
+    if (memoryMiB * MIB <= freeBytes * MEMORY_SHARE) return;
+    const freeMiB = Math.floor(freeBytes / MIB);
+    const advice = `the host has ${freeMiB} MiB left, and a template may take half of that`;
+    throw noMemory("a template", memoryMiB, advice);
   }
 
   /** A busy host is enough for one; what fails again and again is not tried for ever. */
   #countFailure(key: string): void {
     const failures = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
-    if (failures < MAX_FAILURES) this.#begun.delete(key);
-    else this.#begun.add(key);
+    if (failures >= MAX_FAILURES) this.#hopeless.add(key);
   }
 
   #giveUpOldest(): void {

@@ -5,7 +5,8 @@ import { tempName } from "../util/atomic-file.js";
 import type { BootOpts, RunningGuest } from "./guest-source.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import type { TemplateSpec } from "./head-start.js";
-import { configOf, prepareGuest } from "./template.js";
+import { configOf, type MakeGuestOpts, prepareGuest } from "./template.js";
+import { WarmSteps } from "./warm-steps.js";
 
 const MIB = 1024 ** 2;
 
@@ -28,8 +29,10 @@ export async function makeWarmGuest(
   vmId: string,
   spec: TemplateSpec,
   deps: SandboxDeps,
-  signal: AbortSignal,
+  { signal, onProgress }: MakeGuestOpts,
 ): Promise<WarmGuest> {
+  const steps = new WarmSteps(onProgress);
+  steps.begin("boot");
   // Its name says whose it is: should this process be killed, others sweep it, and the VM, which no record names.
   const upperDisk = deps.paths.tempFile(tempName("warm-disk"));
   const removeDisk = (): Promise<void> => rm(upperDisk, { force: true });
@@ -38,7 +41,9 @@ export async function makeWarmGuest(
     await deps.makeUpperDisk(upperDisk, { sizeBytes: spec.diskMiB * MIB, signal });
     const how = { hostname: "ready", timeoutMs: deps.bootTimeoutMs, signal };
     guest = await deps.guests.boot(configOf(spec, { id: vmId, upperDisk }), how);
+    steps.begin("warm-up");
     const kernels = await prepareGuest(guest.agent, spec, deps, signal);
+    steps.end();
     return warmGuest(guest, { spec, kernels, upperDisk, removeDisk, deps });
   } catch (error) {
     await guest?.stop({ graceMs: 0 }).catch(() => {});

@@ -3,12 +3,25 @@
  * started last. Each is handed out once. They take only what sandboxes leave.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { messageOf } from "../errors.js";
+import { messageOf, type MsbError } from "../errors.js";
+import { throwIfAborted } from "../util/async.js";
+import { LinkedAbort } from "../util/linked-abort.js";
+import { SharedFlight } from "../util/shared-flight.js";
+import { WorkSet } from "../util/work-set.js";
 import type { Admission } from "./admission.js";
-import type { HeadStart, HeadStarts, TemplateShape, TemplateSpec } from "./head-start.js";
+import type {
+  HeadStart,
+  HeadStarts,
+  ReadyHeadStart,
+  TemplateShape,
+  TemplateSpec,
+  WarmOpts,
+} from "./head-start.js";
+import { cannotKeep, noMemory } from "./head-start-errors.js";
 import { tellOfKind } from "./head-start-notice.js";
 import type { SandboxDeps } from "./manager-opts.js";
-import { keyOf } from "./template.js";
+import { shuttingDown } from "./sandbox-errors.js";
+import { keyOf, type MakeGuestOpts } from "./template.js";
 import { newVmId } from "./boot-sandbox.js";
 import { makeWarmGuest, type WarmGuest } from "./warm-guest.js";
 
@@ -22,12 +35,15 @@ const PRESSURE_CHECK_MS = 5_000;
 const MAX_FAILURES = 3;
 /** Of the host's memory; when less is free the guests end. */
 const LOW_MEMORY_SHARE = 0.1;
+const WHAT = "The making of a guest that runs ahead";
 
 interface Kind {
   readonly spec: TemplateSpec;
   readonly guests: Set<WarmGuest>;
   /** How many could not be made. */
   failures: number;
+  /** Not before one is there for somebody who asked for it, and called it off maybe. */
+  isRefilled: boolean;
 }
 
 export interface WarmPoolOpts {
@@ -41,13 +57,14 @@ export class WarmPool implements HeadStarts {
   /** From before they run until a record names them. */
   readonly #vmIds = new Set<string>();
   readonly #closing = new AbortController();
-  readonly #ends = new Set<Promise<void>>();
+  readonly #flights = new SharedFlight<void>();
+  readonly #work = new WorkSet();
   #filling: Promise<void> | undefined;
   #endCheck: (() => void) | undefined;
 
   constructor(private readonly opts: WarmPoolOpts) {}
 
-  take(shape: TemplateShape): HeadStart | undefined {
+  async take(shape: TemplateShape): Promise<HeadStart | undefined> {
     const kind = this.#kinds.get(keyOf(shape));
     const [warm] = kind?.guests ?? [];
     if (kind === undefined || warm === undefined) return undefined;
@@ -73,14 +90,23 @@ export class WarmPool implements HeadStarts {
 
   prepare(spec: TemplateSpec): void {
     if (this.opts.deps.warmGuests === 0 || this.#closing.signal.aborted) return;
-    const key = keyOf(spec);
-    const kind = this.#kinds.get(key) ?? { spec, guests: new Set(), failures: 0 };
-    this.#kinds.delete(key);
-    this.#kinds.set(key, kind);
-    const [oldest] = this.#kinds.keys();
-    if (oldest !== undefined && this.#kinds.size > MAX_KINDS) this.#forget(oldest);
-    this.#yield();
+    this.#putLast(spec).isRefilled = true;
     this.#fill();
+  }
+
+  async requireOn(): Promise<void> {
+    if (this.opts.deps.warmGuests === 0) throw cannotKeep();
+  }
+
+  async warm(spec: TemplateSpec, opts: WarmOpts): Promise<ReadyHeadStart> {
+    await this.requireOn();
+    throwIfAborted(this.#closing.signal, WHAT);
+    const kind = this.#putLast(spec);
+    const wasReady = kind.guests.size > 0;
+    if (!wasReady) await this.#make(kind, opts);
+    kind.isRefilled = true;
+    this.#fill();
+    return { headStart: "guest", wasReady, keptBytes: null };
   }
 
   vmIds(): readonly string[] {
@@ -88,11 +114,30 @@ export class WarmPool implements HeadStarts {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
+    this.#closing.abort(shuttingDown());
     this.#endCheck?.();
     await this.#filling;
+    await this.#work.settled();
+    await this.#flights.settled();
     for (const key of [...this.#kinds.keys()]) this.#forget(key);
-    await Promise.all(this.#ends);
+    await this.#work.settled();
+  }
+
+  /** The kind, which is the one that was started last now. */
+  #putLast(spec: TemplateSpec): Kind {
+    const key = keyOf(spec);
+    const kind = this.#kinds.get(key) ?? {
+      spec,
+      guests: new Set(),
+      failures: 0,
+      isRefilled: false,
+    };
+    this.#kinds.delete(key);
+    this.#kinds.set(key, kind);
+    const [oldest] = this.#kinds.keys();
+    if (oldest !== undefined && this.#kinds.size > MAX_KINDS) this.#forget(oldest);
+    this.#yield();
+    return kind;
   }
 
   #fill(): void {
@@ -101,21 +146,38 @@ export class WarmPool implements HeadStarts {
 
   async #makeMissing(): Promise<void> {
     const { signal } = this.#closing;
-    const { deps, admission } = this.opts;
-    if ((await deps.guests.saving()) !== null) return;
+    if ((await this.opts.deps.guests.saving()) !== null) return;
     for (let kind = this.#wanting(); kind !== undefined; kind = this.#wanting()) {
-      const id = newVmId();
-      this.#vmIds.add(id);
-      try {
-        using _turn = await admission.bootTurn(signal);
-        this.#add(kind, await makeWarmGuest(id, kind.spec, deps, signal));
-      } catch (error) {
-        this.#vmIds.delete(id);
-        if (signal.aborted) return;
-        kind.failures += 1;
-        this.#warn("No guest could be made ready ahead", kind.spec, error);
-      }
+      // The log has heard of it.
+      await this.#make(kind, {}).catch(() => {});
       await sleep(REFILL_PAUSE_MS, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  /** One more of a kind, the same for all who want one at the same time. */
+  #make(kind: Kind, opts: WarmOpts): Promise<void> {
+    const key = keyOf(kind.spec);
+    const flight = this.#flights.run(key, { what: WHAT, ...opts }, async (signal, onProgress) => {
+      if (!this.#hasRoomFor(kind.spec)) throw noRoom(kind.spec);
+      using either = new LinkedAbort(signal, this.#closing.signal);
+      await this.#makeOne(kind, { signal: either.signal, onProgress });
+    });
+    return this.#work.add(flight);
+  }
+
+  async #makeOne(kind: Kind, how: MakeGuestOpts): Promise<void> {
+    const { deps, admission } = this.opts;
+    const id = newVmId();
+    this.#vmIds.add(id);
+    try {
+      using _turn = await admission.bootTurn(how.signal);
+      this.#add(kind, await makeWarmGuest(id, kind.spec, deps, how));
+    } catch (error) {
+      this.#vmIds.delete(id);
+      throwIfAborted(how.signal, WHAT);
+      kind.failures += 1;
+      this.#warn("No guest could be made ready ahead", kind.spec, error);
+      throw error;
     }
   }
 
@@ -125,7 +187,8 @@ export class WarmPool implements HeadStarts {
     return [...this.#kinds.values()]
       .toReversed()
       .find(
-        ({ spec, guests, failures }) =>
+        ({ spec, guests, failures, isRefilled }) =>
+          isRefilled &&
           failures < MAX_FAILURES &&
           guests.size < this.opts.deps.warmGuests &&
           this.#hasRoomFor(spec),
@@ -185,11 +248,7 @@ export class WarmPool implements HeadStarts {
   }
 
   #end(warm: WarmGuest): void {
-    const ending = warm.end().then(() => {
-      this.#vmIds.delete(warm.vmId);
-      this.#ends.delete(ending);
-    });
-    this.#ends.add(ending);
+    void this.#work.add(warm.end().then(() => this.#vmIds.delete(warm.vmId)));
   }
 
   #all(): WarmGuest[] {
@@ -208,4 +267,10 @@ export class WarmPool implements HeadStarts {
   ): void {
     tellOfKind(this.opts.deps.onNotice, kind, message, spec, facts);
   }
+}
+
+function noRoom({ memoryMiB }: TemplateSpec): MsbError {
+  const advice =
+    "it must fit into what sandboxes leave of the server's budget, and leave a fifth of the host's memory free";
+  return noMemory("a guest that runs ahead", memoryMiB, advice);
 }

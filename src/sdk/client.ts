@@ -28,6 +28,7 @@ import type {
   StartRecord,
 } from "../api/sandboxes.js";
 import type { StreamFailure } from "../api/schema.js";
+import type { WarmBody, WarmedView, WarmRecord } from "../api/warm.js";
 import { isObject } from "./answer-errors.js";
 import { type ClientOpts, clientSettings } from "./client-settings.js";
 import { type ApiRequest, type CallOpts, Transport } from "./transport.js";
@@ -36,8 +37,11 @@ import { type ApiRequest, type CallOpts, Transport } from "./transport.js";
 export type RunRecordView = Exclude<RunRecord, StreamFailure>;
 export type CommandRecordView = Exclude<CommandRecord, StreamFailure>;
 
+/** Of work that tells how far it is. */
+type WorkRecord = PullRecord | StartRecord | WarmRecord;
+
 export interface ProgressOpts extends CallOpts {
-  /** Told of the image's download and of its disk. */
+  /** Told of the image's download and of its disk, and of what else is done. */
   readonly onProgress?: ((progress: ProgressView) => void) | undefined;
 }
 
@@ -212,6 +216,13 @@ export class MsbClient {
     return done.image;
   }
 
+  /** Makes what the next sandbox of this image and size starts from, before there is one. */
+  async warmImage(body: WarmBody, opts: ProgressOpts = {}): Promise<WarmedView> {
+    const request = { method: "POST", path: "/images/warm", body } as const;
+    const done = await this.#finish<WarmRecord>(request, opts);
+    return done.warmed;
+  }
+
   removeImage(
     name: string,
     { force, ...opts }: CallOpts & { readonly force?: boolean | undefined } = {},
@@ -231,12 +242,12 @@ export class MsbClient {
   }
 
   /** Reads to the record `done`. */
-  async #finish<T extends PullRecord | StartRecord>(
+  async #finish<T extends WorkRecord>(
     request: ApiRequest,
     { onProgress, ...opts }: ProgressOpts,
   ): Promise<Extract<T, { type: "done" }>> {
     let done: Extract<T, { type: "done" }> | undefined;
-    for await (const record of this.#transport.records<PullRecord | StartRecord>(request, opts)) {
+    for await (const record of this.#transport.records<WorkRecord>(request, opts)) {
       if (record.type === "progress") onProgress?.(record.progress);
       if (record.type === "done") done = record as Extract<T, { type: "done" }>;
     }

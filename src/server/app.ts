@@ -25,6 +25,7 @@ import { logRoutes } from "./routes/logs.js";
 import { runRoute } from "./routes/run.js";
 import { sandboxRoutes } from "./routes/sandboxes.js";
 import { startRoutes } from "./routes/starts.js";
+import { warmRoute } from "./routes/warm.js";
 import { rpcRoute } from "./rpc/route.js";
 import { validatorCompiler } from "./validation.js";
 
@@ -66,6 +67,7 @@ export async function buildApp(deps: AppDeps): Promise<FastifyInstance> {
   commandRoute(app, context);
   contextRoutes(app, context);
   imageRoutes(app, context);
+  warmRoute(app, context);
   await app.register(mcpRoutes, {
     sandboxes: deps.sandboxes,
     serverVersion: deps.version,

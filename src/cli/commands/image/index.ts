@@ -11,6 +11,7 @@ import { pullCommand } from "./pull.js";
 import { rmCommand } from "./rm.js";
 import { saveCommand } from "./save.js";
 import { tagCommand } from "./tag.js";
+import { warmCommand } from "./warm.js";
 
 const COMMANDS = [
   pullCommand,
@@ -22,11 +23,12 @@ const COMMANDS = [
   saveCommand,
   tagCommand,
   buildCommand,
+  warmCommand,
 ];
 
 export function imageCommand(ctx: CliContext): CliCommand {
   const group = new CliCommand("image")
-    .summary("images: fetch, list, build, remove")
+    .summary("images: fetch, list, build, warm, remove")
     .description(
       "The images of this machine. An image comes from a registry, an archive or a recipe, and becomes one " +
         "read-only disk that any number of microVMs share.",
