@@ -90,7 +90,7 @@ export class Guest implements RunningGuest, AsyncDisposable {
    * throws.
    */
   static async resume(
-    saving: VmSaving,
+    saving: Pick<VmSaving, "resume">,
     saved: SavedGuest,
     config: VmConfig,
     opts: BootGuestOpts = {},

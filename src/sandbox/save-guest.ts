@@ -13,7 +13,7 @@ const CLOCK_LAG_MS = 24 * 3600 * 1000;
 
 /** Throws as `Guest.boot`, as `prepare`, and MSB_ERR_SNAPSHOT_FAILED. */
 export async function saveGuest<T>(
-  saving: VmSaving,
+  saving: Pick<VmSaving, "boot">,
   config: VmConfig,
   prepare: (agent: AgentClient) => Promise<T>,
   opts: BootOpts,

@@ -45,6 +45,8 @@ export class FakeGuests implements GuestSource {
   /** Guests can be kept. Off: how a sandbox starts is the same each time. */
   canSave = false;
   savingAsked = 0;
+  /** Another QEMU, kernel or agent has another one. */
+  fingerprint = "one";
   readonly made: GuestConfig[] = [];
   readonly saved: FakeSavedVm[] = [];
   readonly resumed: GuestConfig[] = [];
@@ -78,6 +80,7 @@ export class FakeGuests implements GuestSource {
     this.savingAsked += 1;
     if (!this.canSave) return null;
     return {
+      fingerprint: async () => this.fingerprint,
       make: async (config, prepare, opts) => {
         this.made.push(config);
         await this.beforeMake(config, opts.signal);
@@ -104,7 +107,7 @@ export class FakeGuests implements GuestSource {
     if ((saved.vm as FakeSavedVm).isDisposed) throw new Error("the files are closed");
     const machine = await this.addMachine(config);
     machine.agent.hello = { ...machine.agent.hello, state: "ready" };
-    const vms = { boot: async () => never(), resume: async () => machine.vm };
+    const vms = { resume: async () => machine.vm };
     const guest = await Guest.resume(vms, saved, ownConfig(config), opts);
     machine.nonce = guest.nonce;
     return guest;
@@ -197,10 +200,6 @@ export class FakeSavedVm implements SavedVm {
 
 function ownConfig(config: GuestConfig): VmConfig {
   return { ...config, initramfs: "/boot", lifetime: "detached", leaseMs: 0 };
-}
-
-function never(): never {
-  throw new Error("it is not asked for this");
 }
 
 /** Gives one VM that is there already. */

@@ -20,6 +20,8 @@ import {
   type ServiceStatus,
   type StartOpts,
   type StreamCommandRequest,
+  type WarmedImage,
+  type WarmRequest,
 } from "../../src/sandbox/service.js";
 import { abortable, deferred } from "../../src/util/async.js";
 
@@ -96,6 +98,8 @@ export class FakeSandboxes implements SandboxService {
     };
   entries: LogEntry[] = [];
   metricsOf: Partial<SandboxMetrics> = {};
+  /** What is ready when `warm` answers. */
+  warmed: Partial<WarmedImage> = {};
   contextsOf: CodeContext[] = [
     {
       id: "python",
@@ -161,6 +165,21 @@ export class FakeSandboxes implements SandboxService {
       throw new MsbError("MSB_ERR_INVALID_STATE", `Sandbox ${text(key)} is running.`);
     }
     this.stored.delete(text(key));
+  }
+
+  async warm(request: WarmRequest, opts: StartOpts = {}): Promise<WarmedImage> {
+    await this.#does("warm", [request, opts], opts.signal);
+    return {
+      imageDigest: `sha256:${"a".repeat(64)}`,
+      memoryMiB: 1024,
+      cpus: 1,
+      diskMiB: 4096,
+      ...request,
+      headStart: "template",
+      wasReady: false,
+      keptBytes: 81e6,
+      ...this.warmed,
+    };
   }
 
   get(key: SandboxKey): SandboxInfo {

@@ -252,6 +252,17 @@ describe("QEMU", () => {
     expect((await findQemu()).version).toMatch(/^\d+\.\d+/);
   });
 
+  test("that was replaced is asked for its version again", async () => {
+    const path = join(await tempDir(), "qemu");
+    const put = (version: string): Promise<void> =>
+      writeFile(path, `#!/bin/sh\necho QEMU emulator version ${version}\n`, { mode: 0o755 });
+    const env = { MSB_QEMU_PATH: path };
+    await put("8.0.0");
+    expect(await findQemu({ env })).toEqual({ path, version: "8.0.0" });
+    await put("10.0.0");
+    expect((await findQemu({ env })).version).toBe("10.0.0");
+  });
+
   test("that is missing or is another program comes with the command that installs it", async () => {
     const missing = { code: "MSB_ERR_QEMU_MISSING" };
     await expect(findQemu({ env: { PATH: "" }, arch: "mips" })).rejects.toMatchObject(missing);

@@ -1,12 +1,17 @@
+import { rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { QemuAccelerator } from "../../../src/config.js";
-import { QemuDriver } from "../../../src/hypervisor/qemu-driver.js";
+import { QemuDriver, type QemuDriverOpts } from "../../../src/hypervisor/qemu-driver.js";
 import { loadNative } from "../../../src/native/binding.js";
 import { msbPaths } from "../../../src/paths.js";
 import { fakeConfig } from "../../helpers/fake-driver.js";
 import { tempDir } from "../../helpers/temp-dir.js";
 
-async function driver(accelerator: QemuAccelerator): Promise<QemuDriver> {
+async function driver(
+  accelerator: QemuAccelerator,
+  opts: Partial<QemuDriverOpts> = {},
+): Promise<QemuDriver> {
   return new QemuDriver({
     native: loadNative(),
     paths: msbPaths(await tempDir()),
@@ -15,6 +20,7 @@ async function driver(accelerator: QemuAccelerator): Promise<QemuDriver> {
     findQemu: async () => ({ path: "/nonexistent/qemu", version: "8.0.0" }),
     kernelPath: "/nonexistent/kernel",
     tscKhz: () => null,
+    ...opts,
   });
 }
 
@@ -24,6 +30,36 @@ describe("QEMU as a driver", () => {
     expect(await (await driver("hvf")).saving()).toBeNull();
     expect((await (await driver("tcg")).saving()) !== null).toBe(process.platform === "linux");
   });
+
+  it.runIf(process.platform === "linux")(
+    "says with what a kept VM goes on: other words for another QEMU or kernel at the same path",
+    async () => {
+      const folder = await tempDir();
+      const files = { qemu: join(folder, "qemu"), kernel: join(folder, "kernel") };
+      const put = async (file: string, text: string): Promise<void> => {
+        await writeFile(`${file}.new`, text);
+        await rename(`${file}.new`, file);
+      };
+      let version = "8.0.0";
+      const saving = (await (
+        await driver("tcg", {
+          findQemu: async () => ({ path: files.qemu, version }),
+          kernelPath: files.kernel,
+        })
+      ).saving())!;
+      await expect(saving.fingerprint()).rejects.toMatchObject({ code: "ENOENT" });
+      await put(files.qemu, "one");
+      await put(files.kernel, "one");
+      const first = await saving.fingerprint();
+      expect(await saving.fingerprint()).toBe(first);
+      await put(files.qemu, "upgraded");
+      const second = await saving.fingerprint();
+      await put(files.kernel, "upgraded");
+      const third = await saving.fingerprint();
+      version = "9.0.0";
+      expect(new Set([first, second, third, await saving.fingerprint()]).size).toBe(4);
+    },
+  );
 
   it.runIf(process.platform === "linux")(
     "checks the config of a VM that is to be kept as that of any other",

@@ -35,7 +35,11 @@ describe("saved VMs of QEMU", () => {
     fs.writeFileSync(upperDisk, "u".repeat(UPPER_BYTES));
     config = { ...fakeConfig, memoryMiB: 1, upperDisk };
     started = [];
-    saving = new QemuSaving(loadNative(), async (...args) => start(...args));
+    saving = new QemuSaving(
+      loadNative(),
+      async (...args) => start(...args),
+      async () => "one",
+    );
     openBefore = ourFiles().length;
   });
 
@@ -162,9 +166,10 @@ describe("saved VMs of QEMU", () => {
   });
 
   it("whose boot fails, or that end before they are saved, leave no file", async () => {
-    const failing = new QemuSaving(loadNative(), async () => {
+    const start = async (): Promise<never> => {
       throw new Error("no QEMU");
-    });
+    };
+    const failing = new QemuSaving(loadNative(), start, async () => "one");
     await expect(failing.boot(config)).rejects.toThrow("no QEMU");
     expect(ourFiles()).toHaveLength(openBefore);
 

@@ -117,10 +117,13 @@ describe("the microVMs of a server", () => {
     };
     const kept = { memoryBytes: 1 } as SavedVm;
     driver.saving = async () => ({
+      fingerprint: async () => "qemu",
       boot: async (config) => Object.assign(vmOf(config), { save: async () => kept }),
       resume: async (_saved, config) => vmOf(config),
     });
     const saving = (await guests.saving())!;
+    // Another archive is another agent.
+    expect(await saving.fingerprint()).toBe("qemu\n/boot");
     const { initramfs: _initramfs, ...config } = fakeConfig;
     const how = { hostname: "box", timeoutMs: 5_000 };
     const made = await saving.make(config, async () => "ready", how);

@@ -14,6 +14,7 @@ import {
   templateShape,
   templateSpec,
 } from "../../../src/sandbox/template.js";
+import type { Progress } from "../../../src/util/progress.js";
 import { FakeAgent } from "../../helpers/fake-agent.js";
 import { FakeGuests } from "../../helpers/fake-guests.js";
 import { fakeImage } from "../../helpers/fake-images.js";
@@ -105,11 +106,13 @@ describe("the making of a template", () => {
   let saving: GuestSaving;
   let kernels: FakeKernels[];
   let onKernels: (kernels: FakeKernels) => void;
+  let steps: Progress[];
   beforeEach(async () => {
     guests = new FakeGuests();
     guests.canSave = true;
     saving = (await guests.saving())!;
     kernels = [];
+    steps = [];
     onKernels = () => {};
   });
   afterEach(() => guests.stop());
@@ -130,7 +133,8 @@ describe("the making of a template", () => {
         await writeFile(path, "disk");
       },
     };
-    return makeTemplate(templateSpec(image, spec, "background"), saving, deps, signal);
+    const how = { signal, onProgress: (progress: Progress) => void steps.push(progress) };
+    return makeTemplate(templateSpec(image, spec, "background"), saving, deps, how);
   }
 
   it("boots a guest of the shape, with its folder, and keeps it with its interpreters", async () => {
@@ -153,7 +157,26 @@ describe("the making of a template", () => {
     expect(kernels[0]?.isClosed).toBe(true);
     expect(template.kernels.contexts).toMatchObject([{ language: "python", stream: 5 }]);
     expect(template.guest.nonce).toMatch(/^[0-9a-f]{32}$/);
+    expect(template.madeWith).toBe("one");
     expect(existsSync(guests.made[0]!.upperDisk!)).toBe(false);
+  });
+
+  it("tells what it does, step by step, and how much it takes in the end", async () => {
+    await make();
+    const told = steps.map(({ id, state, doneBytes }) => [id, state, doneBytes]);
+    expect(told).toEqual([
+      ["boot", "running", 0],
+      ["boot", "done", 0],
+      ["warm-up", "running", 0],
+      ["warm-up", "done", 0],
+      ["save", "running", 0],
+      ["save", "done", 100 * 2 ** 20],
+    ]);
+  });
+
+  it("is of what was there when it began", async () => {
+    guests.beforeMake = async () => void (guests.fingerprint = "another");
+    expect((await make()).madeWith).toBe("one");
   });
 
   it.each([

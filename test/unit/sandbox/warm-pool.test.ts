@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import type { SandboxManager } from "../../../src/sandbox/sandbox-manager.js";
-import type { SandboxSpecOpts } from "../../../src/sandbox/service.js";
+import type { SandboxSpecOpts, StartOpts } from "../../../src/sandbox/service.js";
+import type { Progress } from "../../../src/util/progress.js";
 import { SandboxBench, SPEC } from "../../helpers/sandbox-bench.js";
 
 const GIB = 2 ** 30;
@@ -190,6 +191,78 @@ describe("the pool", () => {
     const [id] = ahead();
     await bench.open();
     await expect.poll(() => bench.guests.destroyed).toContain(id);
+  });
+});
+
+describe("a guest that is asked for", () => {
+  const warm = (opts: StartOpts = {}, memoryMiB = 512) =>
+    manager.warm({ image: "python", memoryMiB }, opts);
+
+  it("runs ahead when the call answers, and is what the next sandbox gets", async () => {
+    const steps: string[] = [];
+    const onProgress = ({ id, state }: Progress): void => void steps.push(`${id} ${state}`);
+    expect(await warm({ onProgress })).toMatchObject({
+      headStart: "guest",
+      wasReady: false,
+      keptBytes: null,
+      diskMiB: 4096,
+    });
+    const [id, ...others] = ahead();
+    expect(others).toEqual([]);
+    expect(steps).toEqual(["boot running", "boot done", "warm-up running", "warm-up done"]);
+    const info = await start("one");
+    expect(info.vm?.id).toBe(id);
+    // From then on as after any start of the kind.
+    await readyAhead(2);
+  });
+
+  it("is the one that is there, if one is", async () => {
+    await start("one");
+    await readyAhead(1);
+    expect(await warm()).toMatchObject({ wasReady: true });
+    expect(ahead()).toHaveLength(1);
+  });
+
+  it("is followed by as many as there are to be", async () => {
+    await manager.close({ sandboxes: "detach" });
+    manager = await bench.open({ warmGuests: 2 });
+    await warm();
+    await readyAhead(2);
+    expect(ahead()).toHaveLength(2);
+  });
+
+  it("is refused with the option where none run ahead", async () => {
+    const without = await bench.open({ warmGuests: 0, maxTemplates: 4 });
+    await expect(without.warm({ image: "python" })).rejects.toMatchObject({
+      code: "MSB_ERR_INVALID_STATE",
+      message: expect.stringContaining("--warm-guests 1"),
+      details: { option: "warmGuests" },
+    });
+    expect(bench.images.asked).toEqual([]);
+  });
+
+  it("is refused when there is no room for it", async () => {
+    bench.freeBytes = GIB;
+    await expect(warm()).rejects.toMatchObject({ code: "MSB_ERR_TOO_MANY_SANDBOXES" });
+    expect(bench.guests.configs).toEqual([]);
+  });
+
+  it("that cannot be made is the caller's error, and told", async () => {
+    bench.guests.beforeBoot = () => Promise.reject(new Error("no"));
+    await expect(warm()).rejects.toThrow("no");
+    expect(bench.warnings()).toEqual(["No guest could be made ready ahead"]);
+    expect(await readdir(bench.paths.tempDir)).toEqual([]);
+  });
+
+  it("is called off when nobody waits any more, and not made later", async () => {
+    const stop = new AbortController();
+    bench.guests.beforeBoot = async () => stop.abort();
+    await expect(warm({ signal: stop.signal })).rejects.toThrow("aborted");
+    bench.guests.beforeBoot = async () => {};
+    await warm({}, 1024);
+    await manager.close({ sandboxes: "detach" });
+    expect(bench.guests.configs.map(({ memoryMiB }) => memoryMiB)).toEqual([512, 1024]);
+    expect(bench.warnings()).toEqual([]);
   });
 });
 

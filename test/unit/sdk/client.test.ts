@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { MsbClient, Sandbox } from "../../../src/index.js";
-import type { LogEntry } from "../../../src/sandbox/service.js";
+import type { LogEntry, StartOpts } from "../../../src/sandbox/service.js";
 import { listeningApp } from "../../helpers/test-app.js";
 import { collect, errorOf, KEY, sdkApp } from "../../helpers/sdk.js";
 
@@ -34,6 +34,21 @@ describe("the client", () => {
     );
     expect(error.code).not.toBe("MSB_ERR_SERVER_INCOMPATIBLE");
     expect(error.code).not.toBe("MSB_ERR_ROUTE_NOT_FOUND");
+  });
+
+  it("makes ready what sandboxes start from, and tells how far it is", async () => {
+    const { serverUrl, sandboxes } = await sdkApp();
+    const progress = { id: "boot", label: "boot", state: "running" } as const;
+    sandboxes.before.warm = (_request: unknown, { onProgress }: StartOpts) =>
+      onProgress?.({ ...progress, doneBytes: 0, totalBytes: null });
+    const told: unknown[] = [];
+    const body = { image: "python", cpus: 2 };
+    const warmed = await new MsbClient({ serverUrl }).warmImage(body, {
+      onProgress: (one) => told.push(one),
+    });
+    expect(warmed).toMatchObject({ ...body, headStart: "template", wasReady: false });
+    expect(told).toMatchObject([progress]);
+    expect(sandboxes.calls).toMatchObject([{ method: "warm", args: [body, {}] }]);
   });
 
   it("downloads, shows and removes images, and tells how far it is", async () => {

@@ -43,6 +43,7 @@ describe("without a key", () => {
     ["GET", "/api/v1/images"],
     ["GET", "/api/v1/images/a/b"],
     ["POST", "/api/v1/images/pull"],
+    ["POST", "/api/v1/images/warm"],
     ["GET", "/api/v1/health/"],
     ["GET", "/api/v1/HEALTH"],
     ["GET", "/api/v1/health%2f..%2finfo"],
@@ -109,6 +110,7 @@ describe("with a key for one namespace", () => {
   it.each([
     ["GET", "/metrics", undefined],
     ["POST", "/api/v1/images/pull", { reference: "x" }],
+    ["POST", "/api/v1/images/warm", { image: "x" }],
     ["DELETE", "/api/v1/images/x", undefined],
     ["POST", "/api/v1/sandboxes", { image: "x", namespace: "b" }],
     ["GET", "/api/v1/sandboxes?namespace=b", undefined],
