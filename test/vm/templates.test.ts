@@ -1,5 +1,7 @@
 /** Sandboxes that go on from a template, on QEMU, which alone has them: each is one of its own. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { builtCli } from "../helpers/built-cli.js";
+import { runProgram } from "../helpers/run-program.js";
 import { NODE_IMAGE, PYTHON_IMAGE } from "../helpers/server-images.js";
 import { ServerHome } from "../helpers/server-home.js";
 import { TestServer } from "../helpers/server-process.js";
@@ -8,6 +10,7 @@ import { out, SMALL, textOf, WireSandbox } from "../helpers/wire.js";
 const CLONES = 20;
 const READY = /A template is ready/g;
 const MADE = { timeout: 120_000 };
+const WARM = ["image", "warm", PYTHON_IMAGE, "-m", "384m"];
 
 const PYTHON_FACTS = `
 import json, os, random, socket, tempfile, time, uuid
@@ -115,10 +118,40 @@ describe("on QEMU", () => {
     expect((await box("clone-1").run("kept")).output).toEqual(out("42"));
   });
 
+  it("one that was asked for is what the first sandbox of its kind goes on from", async () => {
+    const env = { MSB_HOME: home.path, MSB_SERVER_URL: "", MSB_API_KEY: "" };
+    const warm = (...more: string[]) =>
+      runProgram([process.execPath, builtCli(), ...WARM, ...more], { env });
+    const made = await warm();
+    expect(made).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(
+        `^Warmed ${PYTHON_IMAGE}: a template of [\\d.]+ MB, for sandboxes of 384 MiB, 1 CPU `,
+      ),
+      stderr: expect.stringMatching(
+        /boot: started\n[^]*warm-up: done\n[^]*save: done, [\d.]+ MB\n/,
+      ),
+    });
+    expect(templates()).toBe(1);
+    const again = await warm("--json");
+    expect(JSON.parse(again.stdout)).toMatchObject({ wasReady: true, headStart: "template" });
+
+    // Whose interpreters have one hash seed, that of the template, have it from there.
+    const seeds: string[] = [];
+    for (const name of ["warmed-1", "warmed-2"]) {
+      await box(name).start({ ...config, memory: 384 });
+      seeds.push(textOf((await box(name).run("print(hash('seed'))")).output));
+      await box(name).stop();
+    }
+    expect(seeds[0]).toMatch(/^-?\d+$/);
+    expect(seeds[1]).toBe(seeds[0]);
+    expect(templates()).toBe(1);
+  });
+
   it("Node.js, too: numbers at random differ", async () => {
     const node = { ...config, image: NODE_IMAGE };
     await box("node-first").start(node);
-    await expect.poll(templates, MADE).toBe(1);
+    await expect.poll(templates, MADE).toBe(2);
     const seen: Facts[] = [];
     for (const name of ["node-1", "node-2", "node-3"]) {
       await box(name).start(node);
