@@ -1,5 +1,8 @@
 /** Sandboxes that go on from a template, on QEMU, which alone has them: each is one of its own. */
+import { copyFile, cp, readdir, realpath, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { msbPaths } from "../../src/paths.js";
 import { builtCli } from "../helpers/built-cli.js";
 import { runProgram } from "../helpers/run-program.js";
 import { NODE_IMAGE, PYTHON_IMAGE } from "../helpers/server-images.js";
@@ -30,12 +33,33 @@ interface Facts {
   readonly time: number;
 }
 
+/** In place of the one that all homes of tests share. */
+async function ownRuntime(home: ServerHome): Promise<void> {
+  const { runtimeRoot } = msbPaths(home.path);
+  const shared = await realpath(runtimeRoot);
+  await rm(runtimeRoot);
+  await cp(shared, runtimeRoot, { recursive: true });
+}
+
+/** By another file, as an upgrade does; it is the same kernel. */
+async function replaceKernel(home: ServerHome): Promise<void> {
+  const { runtimeRoot } = msbPaths(home.path);
+  const files = await readdir(runtimeRoot, { recursive: true });
+  const kernel = join(
+    runtimeRoot,
+    files.find((file) => file.endsWith("/kernel.elf"))!,
+  );
+  await copyFile(kernel, `${kernel}.new`);
+  await rename(`${kernel}.new`, kernel);
+}
+
 describe("on QEMU", () => {
   let home: ServerHome;
   let server: TestServer;
   const env = { MSB_MAX_TEMPLATES: "2", MSB_VCPU_BUDGET: "64" };
   beforeAll(async () => {
     home = await ServerHome.make();
+    await ownRuntime(home);
     server = await TestServer.start({ driver: "qemu", home, env });
   });
   afterAll(async () => {
@@ -148,10 +172,19 @@ describe("on QEMU", () => {
     expect(templates()).toBe(1);
   });
 
+  it("with another kernel than theirs they are given up, and made anew after a cold start", async () => {
+    await replaceKernel(home);
+    await box("upgraded").start({ ...config, memory: 384 });
+    expect((await box("upgraded").run("print(1)")).output).toEqual(out("1"));
+    await expect.poll(templates, MADE).toBe(2);
+    expect(server.fullLog().match(/A template was given up/g)).toHaveLength(1);
+    await box("upgraded").stop();
+  });
+
   it("Node.js, too: numbers at random differ", async () => {
     const node = { ...config, image: NODE_IMAGE };
     await box("node-first").start(node);
-    await expect.poll(templates, MADE).toBe(2);
+    await expect.poll(templates, MADE).toBe(3);
     const seen: Facts[] = [];
     for (const name of ["node-1", "node-2", "node-3"]) {
       await box(name).start(node);
