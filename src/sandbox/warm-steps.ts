@@ -3,6 +3,12 @@ import type { OnProgress } from "../util/progress.js";
 
 export type WarmStep = "boot" | "warm-up" | "save";
 
+const NOTES: Readonly<Record<WarmStep, string>> = {
+  boot: "a guest boots",
+  "warm-up": "it is made ready",
+  save: "its memory is kept",
+};
+
 export class WarmSteps {
   #current: WarmStep | undefined;
 
@@ -12,16 +18,22 @@ export class WarmSteps {
   begin(step: WarmStep): void {
     this.end();
     this.#current = step;
-    this.#tell(step, "running", 0);
+    const note = NOTES[step];
+    this.onProgress({
+      id: step,
+      label: step,
+      state: "running",
+      doneBytes: 0,
+      totalBytes: null,
+      note,
+    });
   }
 
   /** `bytes`: what the last step made. */
   end(bytes = 0): void {
-    if (this.#current !== undefined) this.#tell(this.#current, "done", bytes);
+    const step = this.#current;
     this.#current = undefined;
-  }
-
-  #tell(step: WarmStep, state: "running" | "done", doneBytes: number): void {
-    this.onProgress({ id: step, label: step, state, doneBytes, totalBytes: null });
+    if (step === undefined) return;
+    this.onProgress({ id: step, label: step, state: "done", doneBytes: bytes, totalBytes: null });
   }
 }

@@ -153,7 +153,7 @@ describe("on QEMU", () => {
         `^Warmed ${PYTHON_IMAGE}: a template of [\\d.]+ MB, for sandboxes of 384 MiB, 1 CPU `,
       ),
       stderr: expect.stringMatching(
-        /boot: started\n[^]*warm-up: done\n[^]*save: done, [\d.]+ MB\n/,
+        /boot: a guest boots\n[^]*warm-up: done\n[^]*save: done, [\d.]+ MB\n/,
       ),
     });
     expect(templates()).toBe(1);
