@@ -143,9 +143,9 @@ describe("on QEMU", () => {
   });
 
   it("one that was asked for is what the first sandbox of its kind goes on from", async () => {
-    const env = { MSB_HOME: home.path, MSB_SERVER_URL: "", MSB_API_KEY: "" };
+    const ofClient = { MSB_HOME: home.path, MSB_SERVER_URL: "", MSB_API_KEY: "" };
     const warm = (...more: string[]) =>
-      runProgram([process.execPath, builtCli(), ...WARM, ...more], { env });
+      runProgram([process.execPath, builtCli(), ...WARM, ...more], { env: ofClient });
     const made = await warm();
     expect(made).toMatchObject({
       exitCode: 0,

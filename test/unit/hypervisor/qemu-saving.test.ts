@@ -166,10 +166,10 @@ describe("saved VMs of QEMU", () => {
   });
 
   it("whose boot fails, or that end before they are saved, leave no file", async () => {
-    const start = async (): Promise<never> => {
+    const noQemu = async (): Promise<never> => {
       throw new Error("no QEMU");
     };
-    const failing = new QemuSaving(loadNative(), start, async () => "one");
+    const failing = new QemuSaving(loadNative(), noQemu, async () => "one");
     await expect(failing.boot(config)).rejects.toThrow("no QEMU");
     expect(ourFiles()).toHaveLength(openBefore);
 
