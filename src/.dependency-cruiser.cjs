@@ -103,7 +103,7 @@ module.exports = {
     allow("cli/(local-run|progress/fetches)\\.ts$", ["(hypervisor/open|runtime/resolve)\\.ts$"]),
     allow("cli/commands/doctor/", [
       "(native|runtime|hypervisor)/",
-      "sandbox/guest\\.ts$",
+      "(sandbox/guest|disk/empty-image)\\.ts$",
       "server/process/server-lock\\.ts$",
     ]),
     allow("cli/commands/setup\\.ts$", ["runtime/"]),
