@@ -1,38 +1,21 @@
-/** What benches of a server share: a home with the test images, a server on it, calls, percentiles. */
+/** What benches of a server share: a server, and calls to it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import * as fs from "node:fs";
-import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { Agent, request } from "undici";
-import { msbPaths } from "../../dist/paths.js";
+import { onEnd } from "./ends.mjs";
 
 const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+const END_WITH_PARENT = pathToFileURL(join(project, "src/checkout/end-with-parent.mjs")).href;
+/** The budgets go by the host, which is not what is measured here. */
+export const NO_BUDGET = { MSB_VCPU_BUDGET: "128", MSB_MEMORY_BUDGET_MIB: "1000000" };
 const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 1 });
-/** Undone in reverse order by `end`. */
-const ends = [() => dispatcher.close()];
-
-export async function end() {
-  for (const step of ends.splice(0).toReversed()) await step();
-}
-
-/** An MSB_HOME of its own, with the runtime and the images of the others. */
-export function makeHome(store) {
-  const path = fs.mkdtempSync(join(tmpdir(), "msb-bench-"));
-  fs.mkdirSync(join(path, "images"));
-  fs.symlinkSync(msbPaths().runtimeRoot, join(path, "runtime"));
-  for (const name of ["blobs", "disks"]) {
-    fs.symlinkSync(join(resolve(store), name), join(path, "images", name));
-  }
-  fs.cpSync(join(store, "tags"), join(path, "images/tags"), { recursive: true });
-  ends.push(() => fs.rmSync(path, { recursive: true, force: true }));
-  return path;
-}
+onEnd(() => dispatcher.close());
 
 /** A server that tells warnings only, or all to `onLine`. */
-export async function startServer(home, driver, { env = {}, words = [], onLine } = {}) {
+export async function startServer(home, driver, { env = {}, onLine } = {}) {
   const cli = join(project, "dist/cli/main.js");
   const settings = {
     ...process.env,
@@ -42,19 +25,21 @@ export async function startServer(home, driver, { env = {}, words = [], onLine }
     MSB_BOOT_TIMEOUT_MS: "120000",
     ...env,
   };
-  return startProcess([cli, "server", "start", "--dev", "--port", "0", ...words], settings, onLine);
+  return startProcess([cli, "server", "start", "--dev", "--port", "0"], settings, onLine);
 }
 
 /** A child that says where it listens; what it says on standard error is shown, or given to `onLine`. */
 export async function startProcess(argv, env, onLine) {
-  const child = spawn(process.execPath, argv, {
+  const child = spawn(process.execPath, ["--import", END_WITH_PARENT, ...argv], {
     cwd: project,
     env,
-    stdio: ["ignore", "pipe", onLine === undefined ? "inherit" : "pipe"],
+    stdio: ["ignore", "pipe", onLine === undefined ? "inherit" : "pipe", "ipc"],
+    // A signal of the terminal is not for it: it is asked to end once, by this process.
+    detached: true,
   });
   const closed = once(child, "close");
   if (onLine !== undefined) createInterface(child.stderr).on("line", onLine);
-  ends.push(async () => {
+  onEnd(async () => {
     child.kill("SIGTERM");
     await closed;
   });
@@ -92,20 +77,4 @@ export async function rpc(server, method, name, params = {}) {
   const answer = await call(server, "/api/v1/rpc", body);
   if (answer.status !== 200) throw new Error(`${method}: ${JSON.stringify(answer)}`);
   return answer.body.result;
-}
-
-/** Milliseconds. */
-export async function timed(work) {
-  const begin = performance.now();
-  await work();
-  return performance.now() - begin;
-}
-
-export function rssMiB(pid) {
-  return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))[1]) / 1024;
-}
-
-export function percentile(samples, share) {
-  const sorted = samples.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 }

@@ -6,10 +6,15 @@
  *
  * DIR is what `test/helpers/server-images.ts` prints. On QEMU, which alone has templates.
  */
-import * as fs from "node:fs";
+import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { end, makeHome, percentile, rpc, startServer, timed } from "./server-fixture.mjs";
+import { end } from "./ends.mjs";
+import { makeHome } from "./home.mjs";
+import { childrenOf, memoryOf } from "./processes.mjs";
+import { inTurn, ratio, round, spread, timed } from "./samples.mjs";
+import { NO_BUDGET, rpc, startServer } from "./server-fixture.mjs";
+import { compareStarts, IMAGES, startWithCode, stopSandbox } from "./starts.mjs";
 
 const { values: args } = parseArgs({
   options: {
@@ -21,131 +26,68 @@ const { values: args } = parseArgs({
   },
 });
 const MEMORY_MIB = 512;
-const IMAGES = { python: "msb-ts/python:latest", node: "msb-ts/node:latest" };
 const clones = Number(args.clones);
 
 try {
-  const budget = { MSB_VCPU_BUDGET: "128", MSB_MEMORY_BUDGET_MIB: "1000000" };
   const cold = await startServer(makeHome(args.store), "qemu", {
-    env: { ...budget, MSB_MAX_TEMPLATES: "0" },
+    env: { ...NO_BUDGET, MSB_MAX_TEMPLATES: "0" },
   });
-  let ready = () => {};
+  let tell = () => {};
   const quick = await startServer(makeHome(args.store), "qemu", {
-    env: budget,
-    onLine: (line) => line.includes("A template is ready") && ready(),
+    env: NO_BUDGET,
+    onLine: (line) => line.includes("A template is ready") && tell(),
   });
-  const made = () => new Promise((resolve) => (ready = resolve));
-  const result = { cpu: cpus()[0]?.model ?? "unknown", memoryGiB: toGiB(totalmem()) };
+  const result = {
+    cpu: cpus()[0]?.model ?? "unknown",
+    memoryGiB: round(totalmem() / 1024 ** 3),
+  };
   for (const language of Object.keys(IMAGES)) {
-    const isReady = made();
-    await startOf(quick, `first-${language}`, language);
-    const makeMs = await timed(() => isReady);
-    result[language] = { makeMs, ...(await compareStarts({ cold, quick }, language)) };
-    await rpc(quick, "sandbox.stop", `first-${language}`);
+    const isReady = new Promise((resolve) => (tell = resolve));
+    const what = { language, memoryMiB: MEMORY_MIB };
+    await startWithCode(quick, `first-${language}`, what);
+    const makeMs = round(await timed(() => isReady));
+    result[language] = { makeMs, ...(await compare({ cold, quick }, what)) };
+    await stopSandbox(quick, `first-${language}`);
   }
   result.density = await density(quick);
-  console.log(JSON.stringify(rounded(result), null, 2));
-  if (args.json) fs.writeFileSync(args.json, JSON.stringify(rounded(result)));
+  console.log(JSON.stringify(result, null, 2));
+  if (args.json) writeFileSync(args.json, JSON.stringify(result));
 } finally {
   await end();
 }
 
-/** Milliseconds until the sandbox is ready, and until its first code has answered. */
-async function startOf(server, name, language) {
-  const config = { image: IMAGES[language], memory: MEMORY_MIB, cpus: 1 };
-  const begin = performance.now();
-  await rpc(server, "sandbox.start", name, { config });
-  const readyMs = performance.now() - begin;
-  await rpc(server, "sandbox.repl.run", name, { language, code: "1" });
-  return { readyMs, firstMs: performance.now() - begin };
-}
-
-async function compareStarts(servers, language) {
-  const samples = { cold: [], quick: [] };
+async function compare(servers, what) {
   const memory = { cold: [], quick: [] };
-  for (let round = 0; round < Number(args.rounds); round += 1) {
-    for (const [kind, server] of Object.entries(servers)) {
-      const name = `${language}-${round}`;
-      samples[kind].push(await startOf(server, name, language));
-      memory[kind].push(...privateMiB(await vmPids(server)).slice(-1));
-      await rpc(server, "sandbox.stop", name);
-    }
-  }
-  const median = (kind, key) =>
-    percentile(
-      samples[kind].map((sample) => sample[key]),
-      0.5,
-    );
-  const both = (key) => ({
-    coldMs: median("cold", key),
-    templateMs: median("quick", key),
-    ratio: median("quick", key) / median("cold", key),
+  const starts = await compareStarts(servers, Number(args.rounds), {
+    ...what,
+    whileIdle: (kind, server) => memory[kind].push(memoryOf(vmsOf(server).at(-1)).own),
   });
-  const [coldMiB, templateMiB] = ["cold", "quick"].map((kind) => percentile(memory[kind], 0.5));
-  return {
-    ready: both("readyMs"),
-    firstCode: both("firstMs"),
-    ownMemory: { coldMiB, templateMiB, ratio: templateMiB / coldMiB },
-  };
+  const [coldMiB, quickMiB] = [spread(memory.cold), spread(memory.quick)];
+  return { ...starts, ownMemory: { coldMiB, quickMiB, ratio: ratio(quickMiB, coldMiB) } };
 }
 
 /** All after each other; then the calls of one while the others are idle. */
 async function density(server) {
   const names = Array.from({ length: clones }, (_, index) => `idle-${index}`);
-  const begin = performance.now();
-  for (const name of names) await startOf(server, name, "python");
-  const allMs = performance.now() - begin;
-  const pids = await vmPids(server);
-  const pss = pids.map((pid) => smaps(pid, "Pss"));
-  const call = () => rpc(server, "sandbox.command.run", names[0], { command: "true" });
-  await call();
-  const samples = [];
-  for (let i = 0; i < Number(args.calls); i += 1) samples.push(await timed(call));
-  await Promise.all(names.map((name) => rpc(server, "sandbox.stop", name)));
+  const what = { language: "python", memoryMiB: MEMORY_MIB };
+  const starts = [];
+  for (const name of names) starts.push((await startWithCode(server, name, what)).firstCodeMs);
+  const pss = vmsOf(server).map((pid) => memoryOf(pid).pss);
+  const work = () => rpc(server, "sandbox.command.run", names[0], { command: "true" });
+  const { command } = await inTurn({ command: work }, Number(args.calls), 1);
+  await Promise.all(names.map((name) => stopSandbox(server, name)));
   return {
     sandboxes: clones,
-    startAllMs: allMs,
-    eachMs: allMs / clones,
-    pssEachMiB: percentile(pss, 0.5),
-    pssAllMiB: pss.reduce((sum, value) => sum + value, 0),
-    commandP50Ms: percentile(samples, 0.5),
-    commandP95Ms: percentile(samples, 0.95),
+    startMs: spread(starts),
+    pssMiB: spread(pss),
+    pssAllMiB: round(pss.reduce((sum, value) => sum + value, 0)),
+    commandMs: spread(command),
   };
 }
 
-/** The VM processes of a server's sandboxes, the newest last: the children of its supervisors. */
-async function vmPids(server) {
-  const parents = new Map();
-  for (const name of fs.readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
-    try {
-      const stat = fs.readFileSync(`/proc/${name}/stat`, "utf8");
-      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]));
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  const childrenOf = (pid) => [...parents].filter(([, parent]) => parent === pid).map(([id]) => id);
+/** The VM processes of a server's sandboxes, the newest last. */
+function vmsOf(server) {
   return childrenOf(server.pid)
     .flatMap(childrenOf)
     .toSorted((a, b) => a - b);
-}
-
-/** What would be free if the process alone ended. */
-function privateMiB(pids) {
-  return pids.map((pid) => smaps(pid, "Private_Clean") + smaps(pid, "Private_Dirty"));
-}
-
-function smaps(pid, field) {
-  const text = fs.readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-  return Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(text)[1]) / 1024;
-}
-
-function toGiB(bytes) {
-  return bytes / 1024 ** 3;
-}
-
-function rounded(value) {
-  if (typeof value === "number") return Math.round(value * 1000) / 1000;
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, rounded(item)]));
 }

@@ -1,0 +1,55 @@
+/** Starts of sandboxes on servers, to ready and to the answer of the first code. */
+import { rpc } from "./server-fixture.mjs";
+import { ratio, spread } from "./samples.mjs";
+
+/** Images of `test/helpers/server-images.ts`. */
+export const IMAGES = { python: "msb-ts/python:latest", node: "msb-ts/node:latest" };
+
+export function startSandbox(server, name, { language, memoryMiB }) {
+  const config = { image: IMAGES[language], memory: memoryMiB, cpus: 1 };
+  return rpc(server, "sandbox.start", name, { config });
+}
+
+export function runFirstCode(server, name, { language }) {
+  return rpc(server, "sandbox.repl.run", name, { language, code: "1" });
+}
+
+export function stopSandbox(server, name) {
+  return rpc(server, "sandbox.stop", name);
+}
+
+/** Milliseconds. */
+export async function startWithCode(server, name, what) {
+  const begin = performance.now();
+  await startSandbox(server, name, what);
+  const readyMs = performance.now() - begin;
+  await runFirstCode(server, name, what);
+  return { readyMs, firstCodeMs: performance.now() - begin };
+}
+
+/**
+ * Starts on a `cold` server and on one with a head start, in turn. `whileIdle` is told which server has an idle sandbox;
+ * `ready` is waited for before each start on the quick one.
+ */
+export async function compareStarts({ cold, quick }, rounds, { whileIdle, ready, ...what }) {
+  const samples = { cold: [], quick: [] };
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [kind, server] of Object.entries({ cold, quick })) {
+      const name = `${what.language}-${round}`;
+      if (kind === "quick") await ready?.();
+      samples[kind].push(await startWithCode(server, name, what));
+      await whileIdle?.(kind, server);
+      await stopSandbox(server, name);
+    }
+  }
+  return {
+    ready: compared(samples, "readyMs"),
+    firstCode: compared(samples, "firstCodeMs"),
+  };
+}
+
+function compared(samples, key) {
+  const of = (kind) => spread(samples[kind].map((sample) => sample[key]));
+  const [coldMs, quickMs] = [of("cold"), of("quick")];
+  return { coldMs, quickMs, ratio: ratio(quickMs, coldMs) };
+}

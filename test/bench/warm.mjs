@@ -1,0 +1,72 @@
+/**
+ * Starts that take a guest which runs already against cold starts of a server without such guests, alternating, in one
+ * run, both to a sandbox that is ready and to the answer of its first code.
+ *
+ *   node test/bench/warm.mjs --store DIR [--rounds N] [--json FILE]
+ *
+ * DIR is what `test/helpers/server-images.ts` prints. On libkrun: QEMU's guests come from templates.
+ */
+import { writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { end } from "./ends.mjs";
+import { makeHome } from "./home.mjs";
+import { NO_BUDGET, startServer } from "./server-fixture.mjs";
+import { compareStarts, startWithCode, stopSandbox } from "./starts.mjs";
+
+const { values: args } = parseArgs({
+  options: {
+    store: { type: "string" },
+    rounds: { type: "string", default: "5" },
+    json: { type: "string" },
+  },
+});
+const WHAT = { language: "python", memoryMiB: 256 };
+
+try {
+  const cold = await startServer(makeHome(args.store), "libkrun", {
+    env: { ...NO_BUDGET, MSB_WARM_GUESTS: "0" },
+  });
+  const pool = followPool();
+  const quick = await startServer(makeHome(args.store), "libkrun", {
+    env: { ...NO_BUDGET, MSB_WARM_GUESTS: "1" },
+    onLine: pool.onLine,
+  });
+  // The server makes guests of the kinds that it has started.
+  await startWithCode(quick, "first", WHAT);
+  await stopSandbox(quick, "first");
+  const starts = await compareStarts({ cold, quick }, Number(args.rounds), {
+    ...WHAT,
+    ready: pool.take,
+  });
+  const result = {
+    rounds: Number(args.rounds),
+    cpu: cpus()[0]?.model ?? "unknown",
+    [WHAT.language]: starts,
+  };
+  console.log(JSON.stringify(result, null, 2));
+  if (args.json) writeFileSync(args.json, JSON.stringify(result));
+} finally {
+  await end();
+}
+
+/** What a server's log says of its guests: `take` resolves when there is one that no start has had. */
+function followPool() {
+  let count = 0;
+  let failure;
+  let heard = () => {};
+  const onLine = (line) => {
+    if (line.includes("A guest is ready ahead")) count += 1;
+    else if (/No guest could be made ready ahead|could not be used/.test(line)) failure = line;
+    else return;
+    heard();
+  };
+  const take = async () => {
+    while (count === 0) {
+      if (failure !== undefined) throw new Error(failure);
+      await new Promise((resolve) => (heard = resolve));
+    }
+    count -= 1;
+  };
+  return { onLine, take };
+}
