@@ -16,7 +16,7 @@ import { end } from "./ends.mjs";
 import { openDriver } from "./guests.mjs";
 import { imageDiskOf, makeHome } from "./home.mjs";
 import { openRawChannel } from "./raw-channel.mjs";
-import { inTurn, ratio, round, spread, spreads, timed } from "./samples.mjs";
+import { inTurn, ratio, round, spreads, timed } from "./samples.mjs";
 
 const { values: args } = parseArgs({
   options: {

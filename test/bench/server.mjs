@@ -16,7 +16,7 @@ import { openDriver } from "./guests.mjs";
 import { imageDiskOf, makeHome } from "./home.mjs";
 import { idleMemory, parallelStarts } from "./many-sandboxes.mjs";
 import { rssMiB } from "./processes.mjs";
-import { inTurn, ratio, round, spread, spreads, timed } from "./samples.mjs";
+import { inTurn, ratio, round, spreads, timed } from "./samples.mjs";
 import { call, NO_BUDGET, rpc, startProcess, startServer } from "./server-fixture.mjs";
 import { IMAGES, startSandbox, stopSandbox } from "./starts.mjs";
 
@@ -43,7 +43,7 @@ const HTTP_WARM_UP = 300;
 try {
   const home = makeHome(args.store);
   const server = await startServer(home, args.driver, {
-    env: { ...NO_BUDGET, MSB_MAX_CONCURRENT_BOOTS: `${most}`, MSB_MAX_TEMPLATES: "0" },
+    env: { ...NO_BUDGET, MSB_MAX_TEMPLATES: "0" },
   });
   const bare = await startBareServer();
   const { boot } = await openDriver(args.driver);

@@ -52,21 +52,18 @@ try {
 
 /** What a server's log says of its guests: `take` resolves when there is one that no start has had. */
 function followPool() {
-  let count = 0;
-  let failure;
+  const told = [];
   let heard = () => {};
   const onLine = (line) => {
-    if (line.includes("A guest is ready ahead")) count += 1;
-    else if (/No guest could be made ready ahead|could not be used/.test(line)) failure = line;
-    else return;
+    const isReady = line.includes("A guest is ready ahead");
+    if (!isReady && !/No guest could be made ready|could not be used/.test(line)) return;
+    told.push({ isReady, line });
     heard();
   };
   const take = async () => {
-    while (count === 0) {
-      if (failure !== undefined) throw new Error(failure);
-      await new Promise((resolve) => (heard = resolve));
-    }
-    count -= 1;
+    if (told.length === 0) await new Promise((resolve) => (heard = resolve));
+    const { isReady, line } = told.shift();
+    if (!isReady) throw new Error(line);
   };
   return { onLine, take };
 }
