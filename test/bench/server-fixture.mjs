@@ -12,7 +12,6 @@ const END_WITH_PARENT = pathToFileURL(join(project, "src/checkout/end-with-paren
 /** The budgets go by the host, which is not what is measured here. */
 export const NO_BUDGET = { MSB_VCPU_BUDGET: "128", MSB_MEMORY_BUDGET_MIB: "1000000" };
 const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0, pipelining: 1 });
-onEnd(() => dispatcher.close());
 
 /** A server that tells warnings only, or all to `onLine`. */
 export async function startServer(home, driver, { env = {}, onLine } = {}) {
@@ -40,6 +39,8 @@ export async function startProcess(argv, env, onLine) {
   const closed = once(child, "close");
   if (onLine !== undefined) createInterface(child.stderr).on("line", onLine);
   onEnd(async () => {
+    // The server would wait for requests that are under way.
+    await dispatcher.destroy();
     child.kill("SIGTERM");
     await closed;
   });
