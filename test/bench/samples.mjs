@@ -22,9 +22,12 @@ export async function inTurn(works, count, warmUp = 0) {
   return samples;
 }
 
+/** Between two samples it lies on the line from one to the other. */
 export function percentile(samples, share) {
   const sorted = samples.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+  const at = share * (sorted.length - 1);
+  const [low, high] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]];
+  return low + (high - low) * (at - Math.floor(at));
 }
 
 /** On a busy machine the tenth percentile is what the work takes. */
