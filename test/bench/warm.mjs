@@ -6,12 +6,13 @@
  *
  * DIR is what `test/helpers/server-images.ts` prints. On libkrun: QEMU's guests come from templates.
  */
+import { EventEmitter, once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { end } from "./ends.mjs";
 import { makeHome } from "./home.mjs";
-import { NO_BUDGET, startServer } from "./server-fixture.mjs";
+import { ANSWER_TIMEOUT_MS, NO_BUDGET, startServer } from "./server-fixture.mjs";
 import { compareStarts, startWithCode, stopSandbox } from "./starts.mjs";
 
 const { values: args } = parseArgs({
@@ -53,15 +54,16 @@ try {
 /** What a server's log says of its guests: `take` resolves when there is one that no start has had. */
 function followPool() {
   const told = [];
-  let heard = () => {};
+  const heard = new EventEmitter();
   const onLine = (line) => {
     const isReady = line.includes("A guest is ready ahead");
     if (!isReady && !/No guest could be made ready|could not be used/.test(line)) return;
     told.push({ isReady, line });
-    heard();
+    heard.emit("told");
   };
   const take = async () => {
-    if (told.length === 0) await new Promise((resolve) => (heard = resolve));
+    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
+    if (told.length === 0) await once(heard, "told", { signal });
     const { isReady, line } = told.shift();
     if (!isReady) throw new Error(line);
   };
