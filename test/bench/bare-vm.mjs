@@ -14,7 +14,7 @@ import { peakRssMiB, vmOf } from "./processes.mjs";
 const native = loadNative();
 
 /** A function that boots one and waits for its end: from the call to the first byte of a static program. */
-export async function bareVms(driver, { bareDisk, memoryMiB, paths }) {
+export async function bareVms(driver, { initramfs, imageDisk, memoryMiB, paths }) {
   const { kernel, libkrun } = await resolveRuntime({ paths });
   const common = {
     driver,
@@ -22,7 +22,7 @@ export async function bareVms(driver, { bareDisk, memoryMiB, paths }) {
     leaseMs: 0,
     vcpuCount: 1,
     memoryMiB,
-    disks: [{ id: "boot", path: bareDisk, readOnly: true }],
+    disks: [{ id: "image", path: imageDisk, readOnly: true }],
   };
   const config =
     driver === "libkrun"
@@ -32,6 +32,7 @@ export async function bareVms(driver, { bareDisk, memoryMiB, paths }) {
           libkrunPath: libkrun.path,
           kernelPath: kernel.path,
           kernelFormat: kernel.format,
+          initramfsPath: initramfs,
           kernelCommandLine: kernelCommandLine({ reboot: "k" }),
         }
       : {
@@ -39,21 +40,21 @@ export async function bareVms(driver, { bareDisk, memoryMiB, paths }) {
           // QEMU gets the first one, too, and leaves it alone: the console has its number in the arguments.
           channels: ["agent", "console"],
           qemuPath: (await findQemu()).path,
-          qemuArgs: bareQemuArgs({ bareDisk, memoryMiB, kernelPath: kernel.path }),
+          qemuArgs: bareQemuArgs({ initramfs, imageDisk, memoryMiB }, kernel.path),
         };
   const dir = makeScratch();
   return () => bootOnce(config, dir);
 }
 
-/** Those of the driver without the agent's port and the image's disk. */
-function bareQemuArgs({ bareDisk, memoryMiB, kernelPath }) {
+/** Those of the driver without the agent's port. */
+function bareQemuArgs(config, kernelPath) {
   const accelerator = hypervisorConfig().qemuAccelerator;
   const args = qemuArgs(
-    { vcpuCount: 1, memoryMiB, bootDisk: bareDisk, imageDisk: bareDisk, upperDisk: null },
+    { ...config, vcpuCount: 1, upperDisk: null },
     { accelerator, kernelPath, tscKhz: native.tscKhz() },
     "boot",
   );
-  const isLeftOut = (word = "") => /\b(id|chardev|drive)=(agent|image)\b/.test(word);
+  const isLeftOut = (word = "") => /\b(id|chardev)=agent\b/.test(word);
   return args.filter((word, index) => !isLeftOut(word) && !isLeftOut(args[index + 1]));
 }
 

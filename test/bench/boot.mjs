@@ -2,7 +2,7 @@
  * Boot to first command against a bare boot of the same kernel, and pings and execs against lines that a bare program
  * sends back over the same channel; alternating, in one run.
  *
- *   node test/bench/boot.mjs --driver qemu|libkrun --bare-disk FILE --image FILE [--rounds N] [--calls N] [--json FILE]
+ *   node test/bench/boot.mjs --driver qemu|libkrun --bare-initramfs FILE --image FILE [--rounds N] [--calls N] [--json FILE]
  */
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -17,7 +17,7 @@ import { inTurn, ratio, spread, spreads, timed } from "./samples.mjs";
 const { values: args } = parseArgs({
   options: {
     driver: { type: "string", default: "qemu" },
-    "bare-disk": { type: "string" },
+    "bare-initramfs": { type: "string" },
     image: { type: "string" },
     rounds: { type: "string", default: "10" },
     calls: { type: "string", default: "200" },
@@ -26,7 +26,11 @@ const { values: args } = parseArgs({
 });
 const MEMORY_MIB = 256;
 const WARM_UP = 20;
-const bare = { bareDisk: args["bare-disk"], memoryMiB: MEMORY_MIB };
+const bare = {
+  initramfs: args["bare-initramfs"],
+  imageDisk: args.image,
+  memoryMiB: MEMORY_MIB,
+};
 
 try {
   const { driver, paths, boot } = await openDriver(args.driver);

@@ -10,7 +10,7 @@ const TIMEOUT_MS = 120_000;
 export async function openDriver(name) {
   const hypervisor = await openHypervisor();
   const driver = hypervisor[name];
-  const { paths, bootDisk } = hypervisor;
+  const { paths, initramfs } = hypervisor;
   const dir = makeScratch();
   let count = 0;
   const boot = async ({ imageDisk, memoryMiB }) => {
@@ -21,7 +21,7 @@ export async function openDriver(name) {
       id,
       vcpuCount: 1,
       memoryMiB,
-      bootDisk,
+      initramfs,
       imageDisk,
       upperDisk,
       lifetime: "owner",

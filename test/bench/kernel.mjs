@@ -3,7 +3,7 @@
  * over the same channel, against pings, and against lines that the same interpreter sends back; prints against the same
  * bytes of a command; the first code with an interpreter that was started ahead and without.
  *
- *   node test/bench/kernel.mjs --driver qemu|libkrun --store DIR --bare-disk FILE [--rounds N] [--calls N] [--mib N]
+ *   node test/bench/kernel.mjs --driver qemu|libkrun --store DIR --bare-initramfs FILE [--rounds N] [--calls N] [--mib N]
  *                              [--json FILE]
  *
  * DIR is what `test/helpers/server-images.ts` prints.
@@ -22,7 +22,7 @@ const { values: args } = parseArgs({
   options: {
     driver: { type: "string", default: "qemu" },
     store: { type: "string" },
-    "bare-disk": { type: "string" },
+    "bare-initramfs": { type: "string" },
     rounds: { type: "string", default: "5" },
     calls: { type: "string", default: "200" },
     mib: { type: "string", default: "100" },
@@ -51,13 +51,15 @@ const LANGUAGES = {
 try {
   const home = makeHome(args.store);
   const { driver, boot } = await openDriver(args.driver);
+  const initramfs = args["bare-initramfs"];
   const result = { driver: args.driver, cpu: cpus()[0]?.model ?? "unknown" };
   for (const language of Object.keys(LANGUAGES)) {
     const imageDisk = await imageDiskOf(home, LANGUAGES[language].image);
     const bootBox = () => bootWithKernels(boot, imageDisk);
+    const openRaw = () => openRawChannel(driver, { initramfs, imageDisk, memoryMiB: MEMORY_MIB });
     result[language] = {
       first: await firstRuns(bootBox, language),
-      ...(await withGuest(bootBox, (box) => warmRuns(driver, box, language))),
+      ...(await withGuest(bootBox, (box) => warmRuns(openRaw, box, language))),
     };
   }
   console.log(JSON.stringify(result, null, 2));
@@ -97,12 +99,17 @@ async function firstRuns(boot, language) {
   return spreads(samples);
 }
 
-async function warmRuns(driver, { guest, kernels }, language) {
+async function warmRuns(openRaw, { guest, kernels }, language) {
   const switches = {
     python: "import sys\nfor n in range(50): print(n); print(n, file=sys.stderr)",
     node: "for (let n = 0; n < 50; n++) { console.log(n); console.error(n) }",
   };
-  const { raw: rawEcho, ping, echo, code } = await roundTrips(driver, { guest, kernels }, language);
+  const {
+    raw: rawEcho,
+    ping,
+    echo,
+    code,
+  } = await roundTrips(openRaw, { guest, kernels }, language);
   await run(kernels, language, switches[language]);
   const switching = await timed(() => run(kernels, language, switches[language]));
   const script = `yes ${"x".repeat(LINE_BYTES - 1)} | head -c ${BYTES}`;
@@ -122,8 +129,8 @@ async function warmRuns(driver, { guest, kernels }, language) {
 }
 
 /** Of the bare channel, of the agent, of the agent with the interpreter, and of code. */
-async function roundTrips(driver, { guest, kernels }, language) {
-  const raw = await openRawChannel(driver, { bareDisk: args["bare-disk"], memoryMiB: 256 });
+async function roundTrips(openRaw, { guest, kernels }, language) {
+  const raw = await openRaw();
   const echo = await guest.agent.exec(LANGUAGES[language].echo, { env: ENV, stdin: true });
   const output = echo.output[Symbol.asyncIterator]();
   const works = {

@@ -25,15 +25,28 @@ export function peakRssMiB(pid) {
   return statusMiB(pid, "VmHWM");
 }
 
-/** `pss`: each shared page divided by those that share it. `own`: what would be free if the process alone ended. */
+/** `pss`: each shared page divided by those that share it. */
 export function memoryOf(pid) {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-  const field = (name) => mib(text, name);
-  return {
-    rss: field("Rss"),
-    pss: field("Pss"),
-    own: field("Private_Clean") + field("Private_Dirty"),
-  };
+  return { rss: mib(text, "Rss"), pss: mib(text, "Pss") };
+}
+
+/**
+ * What would be free if the process alone ended. Pages that a VM maps privately are its template's until it has written
+ * to them, also where nobody else maps them now.
+ */
+export function ownMiB(pid) {
+  return readFileSync(`/proc/${pid}/smaps`, "utf8")
+    .split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)
+    .filter((mapping) => mapping !== "")
+    .reduce((sum, mapping) => sum + ownOf(mapping), 0);
+}
+
+function ownOf(mapping) {
+  const [head] = mapping.split("\n", 1);
+  const isTemplates = /^\S+ ...p .*msb-memory/.test(head);
+  if (isTemplates) return mib(mapping, "Anonymous");
+  return mib(mapping, "Private_Clean") + mib(mapping, "Private_Dirty");
 }
 
 function parentOf(pid) {

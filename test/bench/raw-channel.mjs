@@ -7,17 +7,17 @@ import { onEnd } from "./ends.mjs";
 const LINE_BYTES = 64;
 
 /**
- * `echo` resolves when a line has come back, `fork` when a program has run between its coming and going. `bareDisk` is a
- * boot disk with bare-init.cc for an agent.
+ * `echo` resolves when a line has come back, `fork` when a program has run between its coming and going. The
+ * `initramfs` has bare-init.cc for an agent.
  */
-export async function openRawChannel(driver, { bareDisk, memoryMiB }) {
+export async function openRawChannel(driver, { initramfs, imageDisk, memoryMiB }) {
   const vm = await driver.boot({
     id: `bench-${process.pid}-raw`,
     vcpuCount: 1,
     memoryMiB,
-    bootDisk: bareDisk,
+    initramfs,
     // Nobody looks at it.
-    imageDisk: bareDisk,
+    imageDisk,
     upperDisk: null,
     lifetime: "owner",
     leaseMs: 0,

@@ -91,7 +91,7 @@ function driversOf(bench) {
 async function measure(bench, driver) {
   const words = args.rounds === undefined ? [] : ["--rounds", args.rounds];
   if (RUNS_ON[bench] === undefined) words.push("--driver", driver);
-  if (bench === "boot" || bench === "kernel") words.push("--bare-disk", await bareDisk());
+  if (bench === "boot" || bench === "kernel") words.push("--bare-initramfs", await bareInitramfs());
   if (bench === "boot") words.push("--image", await busyboxDisk());
   else if (bench !== "image") words.push("--store", await imageStore());
   if (bench === "kernel") words.push("--mib", args.mib);
@@ -99,18 +99,18 @@ async function measure(bench, driver) {
 }
 
 /** Starts a program of a few lines. */
-async function bareDisk() {
+async function bareInitramfs() {
   const bareInit = join(cache, "bare-init");
   fs.mkdirSync(cache, { recursive: true });
   await run("g++", ["-O2", "-static", "-s", "-o", bareInit, "test/bench/bare-init.cc"]);
   const { openHypervisor } = await import("../../dist/microvm.js");
-  const { ensureBootDisk } = await import("../../dist/disk/boot-disk.js");
+  const { ensureInitramfs } = await import("../../dist/disk/initramfs.js");
   const { paths } = await openHypervisor();
   // By this name it travels into the KVM host, as the tests' images do.
-  const disk = join(paths.diskCacheDir, "test-bare-init.erofs");
-  fs.rmSync(disk, { force: true });
-  fs.copyFileSync(await ensureBootDisk(bareInit, paths), disk);
-  return disk;
+  const initramfs = join(paths.diskCacheDir, "test-bare-init.cpio");
+  fs.rmSync(initramfs, { force: true });
+  fs.copyFileSync(await ensureInitramfs(bareInit, paths), initramfs);
+  return initramfs;
 }
 
 async function busyboxDisk() {

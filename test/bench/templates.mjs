@@ -11,7 +11,7 @@ import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { end } from "./ends.mjs";
 import { makeHome } from "./home.mjs";
-import { childrenOf, memoryOf } from "./processes.mjs";
+import { childrenOf, memoryOf, ownMiB } from "./processes.mjs";
 import { inTurn, ratio, round, spread, timed } from "./samples.mjs";
 import { NO_BUDGET, rpc, startServer } from "./server-fixture.mjs";
 import { compareStarts, IMAGES, startWithCode, stopSandbox } from "./starts.mjs";
@@ -60,7 +60,7 @@ async function compare(servers, what) {
   const memory = { cold: [], quick: [] };
   const starts = await compareStarts(servers, Number(args.rounds), {
     ...what,
-    whileIdle: (kind, server) => memory[kind].push(memoryOf(vmsOf(server).at(-1)).own),
+    whileIdle: (kind, server) => memory[kind].push(ownMiB(vmsOf(server).at(-1))),
   });
   const [coldMiB, quickMiB] = [spread(memory.cold), spread(memory.quick)];
   return { ...starts, ownMemory: { coldMiB, quickMiB, ratio: ratio(quickMiB, coldMiB) } };
