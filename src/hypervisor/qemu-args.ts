@@ -11,6 +11,12 @@ const MONITOR_FD = 5;
 const MEMORY_FD = 6;
 export const STATE_FD = 7;
 
+/**
+ * Without nested virtualisation, which the guest's kernel would set up at every boot (150 ms). QEMU then also leaves out
+ * the CPUID leaves up to that of SVM, by which programs know the sizes of caches, so the last one is named.
+ */
+const EMULATED_CPU = "max,svm=off,xlevel=0x8000000a";
+
 export interface QemuMachine {
   readonly accelerator: QemuAccelerator;
   /** The guest kernel as a PVH ELF file. */
@@ -34,8 +40,7 @@ export function qemuArgs(config: VmConfig, machine: QemuMachine, purpose: QemuPu
     // One thread for all vCPUs: with one each, a kernel that patches its own code now and then runs
     // into a half-patched instruction of another vCPU (measured: a panic in sched_clock_cpu at boot).
     ["-accel", isEmulated ? "tcg,thread=single" : machine.accelerator],
-    // Without nested virtualisation: the guest's kernel sets that up at every boot, which takes 150 ms here.
-    ["-cpu", isEmulated ? "max,svm=off" : "host"],
+    ["-cpu", isEmulated ? EMULATED_CPU : "host"],
     ["-m", `${config.memoryMiB}`],
     ["-smp", `${config.vcpuCount}`],
     ["-nodefaults", "-no-user-config", "-no-reboot"],
