@@ -152,6 +152,9 @@ class Pace:
         self.has_thread = False
         self.wake = _thread.allocate_lock()
         self.wake.acquire()
+        # While the thread shows what there is, and while a process forks: see before_fork.
+        self.showing = _thread.allocate_lock()
+        self.is_held = False
 
     def after_write(self, output):
         if self.is_gathering:
@@ -198,8 +201,18 @@ class Pace:
         self.is_gathering = True  # By a thread that was in the middle of it.
         return False
 
+    def hold(self):
+        self.showing.acquire()
+        self.is_held = True
+
+    def let_go(self):
+        if self.is_held:
+            self.is_held = False
+            self.showing.release()
+
     def stop(self):
         """In a forked child, which has no thread for it."""
+        self.let_go()
         self.is_gathering = False
         self.at_once = -1
 
@@ -338,11 +351,12 @@ class StandardStreams:
         all is out.
         """
         is_all = True
-        for fd, output in list(self.outputs.items()):
-            if unread_bytes(fd) == 0:
-                quietly(output.flush)
-            else:
-                is_all = False
+        with pace.showing:
+            for fd, output in list(self.outputs.items()):
+                if unread_bytes(fd) == 0:
+                    quietly(output.flush)
+                else:
+                    is_all = False
         return is_all
 
     def leave_to_child(self):
@@ -1073,6 +1087,16 @@ def end_child(error):
     os._exit(status & 0xFF)
 
 
+def before_fork():
+    """
+    What was printed comes before what the child prints. The thread that shows gathered output must not have, or wait for,
+    the lock of a buffer meanwhile: the child would find it locked for ever.
+    """
+    with Shield():
+        pace.hold()
+        streams.flush_bytes()
+
+
 def after_fork_in_child():
     # The thread that held it may not exist here.
     control.lock = _thread.allocate_lock()
@@ -1135,7 +1159,9 @@ builtins.display = display
 sys.argv = [""]
 sys.path.insert(0, "")
 sys.meta_path.insert(0, MatplotlibFinder())
-os.register_at_fork(before=streams.flush_bytes, after_in_child=after_fork_in_child)
+os.register_at_fork(
+    before=before_fork, after_in_parent=pace.let_go, after_in_child=after_fork_in_child
+)
 sys.addaudithook(before_event)
 # The thread that reads the control channel is no reason to warn of a fork.
 warnings.filterwarnings("ignore", r"This process .* is multi-threaded, use of ", DeprecationWarning)

@@ -139,6 +139,30 @@ describe("the kernel program for Python", () => {
     expect({ reason, error }).toMatchObject({ reason: "exception", error: { value: "late" } });
   });
 
+  test("a process that forks while prints are shown leaves no lock to its child", async () => {
+    const kernel = await start();
+    const code = [
+      "import os, time",
+      "for go in range(400):",
+      "    for n in range(300): print(n)",
+      "    child = os.fork()",
+      "    if child == 0:",
+      "        print('child')",
+      "        os._exit(0)",
+      "    until = time.monotonic() + 10",
+      "    while os.waitpid(child, os.WNOHANG)[0] == 0:",
+      "        if time.monotonic() > until:",
+      "            os.kill(child, 9)",
+      "            raise RuntimeError('the child of fork %d hangs' % go)",
+      "        time.sleep(0.0005)",
+    ].join("\n");
+    const { error, stdout } = await kernel.run(code, { timeoutMs: 100_000 });
+    expect({ error, children: stdout.split("child\n").length - 1 }).toEqual({
+      error: null,
+      children: 400,
+    });
+  });
+
   test("what a thread writes between runs is there for the next", async () => {
     const kernel = await start();
     await kernel.run(
