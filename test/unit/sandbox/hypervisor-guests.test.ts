@@ -38,7 +38,7 @@ describe("the microVMs of a server", () => {
     return vm;
   }
 
-  it("are booted detached, with a lease and the boot disk", async () => {
+  it("are booted detached, with a lease and the initramfs", async () => {
     const { initramfs: _initramfs, ...config } = fakeConfig;
     await using guest = await guests.boot(config, { hostname: "box", timeoutMs: 5_000 });
     expect(driver.configs).toEqual([
