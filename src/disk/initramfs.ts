@@ -6,6 +6,7 @@ import { MsbError } from "../errors.js";
 import type { MsbPaths } from "../paths.js";
 import { SingleFlight } from "../util/async.js";
 import { replaceFile } from "../util/atomic-file.js";
+import { identityOf } from "../util/file-identity.js";
 import { encodeCpio } from "./cpio.js";
 import { spaceError } from "./disk-error.js";
 
@@ -35,7 +36,7 @@ async function findOrMake(agentPath: string, paths: MsbPaths): Promise<string> {
   if (!info.isFile() || info.size === 0 || info.size > MAX_AGENT_BYTES) {
     throw agentError(agentPath, `it is not a file of 1 to ${MAX_AGENT_BYTES} bytes`);
   }
-  const key = [agentPath, info.size, info.mtimeMs, info.ino].join("\n");
+  const key = identityOf(agentPath, info);
   let agent: Buffer | undefined;
   let digest = digests.get(key);
   if (digest === undefined) {

@@ -17,9 +17,10 @@ export function kernelCommandLine(opts: {
   isEmulated?: boolean;
   tscKhz?: number | null;
 }): string {
-  const words = ["console=hvc0", "quiet", "panic=-1", `reboot=${opts.reboot}`];
-  words.push("rdinit=/msb-agent", "rcupdate.rcu_expedited=1");
-  words.push("initcall_blacklist=jent_mod_init");
+  const words = [
+    ...["console=hvc0", "quiet", "panic=-1", `reboot=${opts.reboot}`, "rdinit=/msb-agent"],
+    ...["rcupdate.rcu_expedited=1", "initcall_blacklist=jent_mod_init"],
+  ];
   if (opts.isEmulated) words.push("noreplace-smp");
   if (opts.tscKhz != null) words.push(`tsc_early_khz=${opts.tscKhz}`, "tsc=reliable");
   return words.join(" ");

@@ -1,10 +1,9 @@
 /** How much may run: what sandboxes reserve before they boot, and how many boot at once. */
 import { MsbError } from "../errors.js";
 import { Semaphore } from "../util/semaphore.js";
+import { RETRY_AFTER_SECONDS } from "./sandbox-errors.js";
 import type { Budget } from "./service.js";
 
-/** When to try again, for those who were refused. */
-const RETRY_AFTER_SECONDS = 5;
 const LIMITS = ["sandboxes", "memoryMiB", "vcpus"] as const;
 
 export interface AdmissionOpts {

@@ -1,8 +1,6 @@
 /** Why nothing can be made ready ahead: the one place that words it. */
 import { MsbError } from "../errors.js";
-
-/** When to try again, for those for whom there was no memory. */
-const RETRY_AFTER_SECONDS = 5;
+import { RETRY_AFTER_SECONDS } from "./sandbox-errors.js";
 
 export function templatesOff(): MsbError {
   return new MsbError(

@@ -5,6 +5,9 @@ import type { Sandbox } from "./sandbox.js";
 import { keyText } from "./sandbox-name.js";
 import type { SandboxKey } from "./service.js";
 
+/** When to try again, for those who were refused for want of room. */
+export const RETRY_AFTER_SECONDS = 5;
+
 export function notFound(key: SandboxKey): MsbError {
   // Nobody has checked this name.
   const name = printable(keyText(key).slice(0, 200));
