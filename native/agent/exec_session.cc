@@ -108,7 +108,6 @@ void ExecSession::OnStartReport() {
 void ExecSession::OnExit(int status) {
   running_ = false;
   exit_status_ = status;
-  oom_killed_ = cgroup_.WasOomKilled();
   // Nearly always everything is in the pipes by now, and their ends are closed.
   while (reader_.ReadPass()) context_.connection->MarkReady(this);
   WatchOutput();
@@ -187,7 +186,7 @@ void ExecSession::SetDrained() {
   reader_.Drop();
   quiet_timer_.Cancel();
   timeout_timer_.Cancel();
-  oom_killed_ = oom_killed_ || cgroup_.WasOomKilled();
+  oom_killed_ = cgroup_.WasOomKilled();
   WatchOutput();
   SendExitIfDue();
 }

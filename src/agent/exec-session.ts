@@ -131,13 +131,16 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     };
     try {
       const exit = await abortable(read(), opts.signal, "The command");
+      // It has ended: nobody has to wait until the guest has freed it.
+      void this.#closeQuietly();
       const join = (channel: Channel): Buffer =>
         Buffer.concat(
           chunks.filter((chunk) => chunk.channel === channel).map((chunk) => chunk.data),
         );
       return { exit, stdout: join(Channel.stdout), stderr: join(Channel.stderr), chunks };
-    } finally {
-      await this.close();
+    } catch (error) {
+      await this.#closeQuietly();
+      throw error;
     }
   }
 
@@ -219,6 +222,11 @@ export class ExecSession implements StreamHandler, AsyncDisposable {
     if (this.#isControlClosed) return;
     this.#isControlClosed = true;
     for (const listener of this.#controlClosedListeners) listener();
+  }
+
+  /** What cannot be freed for want of a connection is freed by the next one. */
+  async #closeQuietly(): Promise<void> {
+    await this.close().catch(() => {});
   }
 
   async #free(connection: Connection): Promise<void> {

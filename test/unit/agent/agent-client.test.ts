@@ -124,12 +124,9 @@ describe("AgentClient", () => {
       [3, "answer"],
     ]);
     expect(await closed).toBe("closed");
-    const sent = agent.frames.map(({ channel, end, payload }) => [
-      channel,
-      end,
-      payload.toString(),
-    ]);
-    expect(sent).toEqual([
+    const sent = (): unknown =>
+      agent.frames.map(({ channel, end, payload }) => [channel, end, payload.toString()]);
+    await expect.poll(sent).toEqual([
       [3, false, "c1"],
       [0, false, "in"],
       [0, true, ""],
@@ -151,12 +148,27 @@ describe("AgentClient", () => {
     expect(session.pid).toBe(42);
     const { exit, stdout, stderr } = await session.collect();
     expect([exit.exitCode, stdout.toString(), stderr.toString()]).toEqual([3, "out", "err"]);
-    expect(agent.requests.map((request) => request.type)).toEqual([
-      "hello",
-      "exec.start",
-      "exec.close",
-    ]);
+    await expect
+      .poll(() => agent.requests.map((request) => request.type))
+      .toEqual(["hello", "exec.start", "exec.close"]);
     expect(agent.requests[1]?.fields).toEqual({ argv: ["x"], env: ["A=1"], timeoutMs: 5 });
+  });
+
+  it("gives what it collected when the connection is lost before the command is freed", async () => {
+    await using client = await connect();
+    agent.on("exec.start", ({ stream }, fake) => {
+      setImmediate(() => {
+        fake.output(stream, "out");
+        fake.send(stream, { type: "exec.exited", exitCode: 0 });
+      });
+      return { pid: 42 };
+    });
+    agent.on("exec.close", (_request, fake) => {
+      fake.dropConnection();
+      return undefined;
+    });
+    const { exit, stdout } = await (await client.exec(["x"])).collect();
+    expect([exit.exitCode, stdout.toString()]).toEqual([0, "out"]);
   });
 
   it("translates a failed start by its errno", async () => {
