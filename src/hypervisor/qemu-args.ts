@@ -14,8 +14,11 @@ export const STATE_FD = 7;
 /**
  * Without nested virtualisation, which the guest's kernel would set up at every boot (150 ms). QEMU then also leaves out
  * the CPUID leaves up to that of SVM, by which programs know the sizes of caches, so the last one is named.
+ *
+ * Nor with fast `rep movsb`: the emulation does one byte after the other, and kernel and libc would copy with it, where
+ * they have loops of eight bytes and more.
  */
-const EMULATED_CPU = "max,svm=off,xlevel=0x8000000a";
+const EMULATED_CPU = "max,svm=off,xlevel=0x8000000a,erms=off,fsrm=off";
 
 export interface QemuMachine {
   readonly accelerator: QemuAccelerator;

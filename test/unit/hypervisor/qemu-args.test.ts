@@ -14,7 +14,7 @@ describe("the command line of QEMU", () => {
   it("has one thread and a rate of the TSC for emulated guests, and neither for others", () => {
     const emulated = qemuArgs(config, EMULATED, "boot");
     expect(valuesOf(emulated, "-accel")).toEqual(["tcg,thread=single"]);
-    expect(valuesOf(emulated, "-cpu")).toEqual(["max,svm=off,xlevel=0x8000000a"]);
+    expect(valuesOf(emulated, "-cpu")).toEqual(["max,svm=off,xlevel=0x8000000a,erms=off,fsrm=off"]);
     expect(valuesOf(emulated, "-append")[0]).toContain("2000000");
     const virtual = qemuArgs(config, { ...EMULATED, accelerator: "kvm" }, "boot");
     expect(valuesOf(virtual, "-accel")).toEqual(["kvm"]);
