@@ -9,6 +9,12 @@
 #include "agent/file_ops.h"
 
 namespace msb::agent {
+namespace {
+
+// Shared by all readers: there is one thread.
+char piece[kMaxDataBytes];
+
+}  // namespace
 
 bool FileSender::TakeCredit(uint64_t consumed, uint64_t limit) {
   if (consumed > sent_) return false;
@@ -19,25 +25,19 @@ bool FileSender::TakeCredit(uint64_t consumed, uint64_t limit) {
 bool FileSender::HasFrame() const { return !ended_ && sent_ < limit_; }
 
 void FileSender::AppendFrame(std::string* tx) {
-  const size_t wanted = static_cast<size_t>(std::min<uint64_t>(limit_ - sent_, kMaxDataBytes));
-  if (!at_end_ && buffer_.size() < wanted) {
-    const Status filled = Fill(wanted - buffer_.size(), &buffer_, &at_end_);
-    if (!filled.ok()) {
-      ended_ = true;
-      on_end_(Reply::System(filled).ToStreamError());
-      return;
-    }
+  StatusOr<Piece> next =
+      Next(static_cast<size_t>(std::min<uint64_t>(limit_ - sent_, kMaxDataBytes)));
+  if (!next.ok()) {
+    ended_ = true;
+    on_end_(Reply::System(next.status()).ToStreamError());
+    return;
   }
-  const size_t size = std::min(wanted, buffer_.size());
-  ended_ = at_end_ && size == buffer_.size();
-  msb::AppendFrame({.type = FrameType::kData,
-                    .end = ended_,
-                    .stream = stream_,
-                    .payload = std::string_view(buffer_).substr(0, size)},
+  const auto [bytes, is_last] = next.value();
+  ended_ = is_last;
+  sent_ += bytes.size();
+  msb::AppendFrame({.type = FrameType::kData, .end = is_last, .stream = stream_, .payload = bytes},
                    tx);
-  buffer_.erase(0, size);
-  sent_ += size;
-  if (ended_) on_end_(Json());
+  if (is_last) on_end_(Json());
 }
 
 StatusOr<std::unique_ptr<FileReader>> FileReader::Open(uint32_t stream, const std::string& path,
@@ -57,21 +57,18 @@ StatusOr<std::unique_ptr<FileReader>> FileReader::Open(uint32_t stream, const st
       new FileReader(stream, std::move(fd), length, std::move(on_end)));
 }
 
-Status FileReader::Fill(size_t wanted, std::string* buffer, bool* at_end) {
-  if (left_ >= 0) wanted = std::min(wanted, static_cast<size_t>(left_));
-  const size_t before = buffer->size();
-  buffer->resize(before + wanted);
+StatusOr<FileSender::Piece> FileReader::Next(size_t max_bytes) {
+  const size_t wanted =
+      left_ < 0 ? max_bytes : static_cast<size_t>(std::min<uint64_t>(max_bytes, left_));
   ssize_t count = 0;
   if (wanted > 0) {
     do {
-      count = read(fd_.get(), buffer->data() + before, wanted);
+      count = read(fd_.get(), piece, wanted);
     } while (count < 0 && errno == EINTR);
   }
   if (count < 0) return Status::Errno("read", "the file");
-  buffer->resize(before + static_cast<size_t>(count));
   if (left_ >= 0) left_ -= count;
-  *at_end = count == 0 || left_ == 0;
-  return {};
+  return Piece{{piece, static_cast<size_t>(count)}, count == 0 || left_ == 0};
 }
 
 StatusOr<std::unique_ptr<DirectoryLister>> DirectoryLister::Open(uint32_t stream,
@@ -83,14 +80,20 @@ StatusOr<std::unique_ptr<DirectoryLister>> DirectoryLister::Open(uint32_t stream
       new DirectoryLister(stream, std::move(folder), std::move(on_end)));
 }
 
-Status DirectoryLister::Fill(size_t wanted, std::string* buffer, bool* at_end) {
-  const size_t enough = buffer->size() + wanted;
-  while (buffer->size() < enough) {
+StatusOr<FileSender::Piece> DirectoryLister::Next(size_t max_bytes) {
+  lines_.erase(0, taken_);
+  if (!at_end_ && lines_.size() < max_bytes) MSB_RETURN_IF_ERROR(AddLines(max_bytes));
+  taken_ = std::min(max_bytes, lines_.size());
+  return Piece{std::string_view(lines_).substr(0, taken_), at_end_ && taken_ == lines_.size()};
+}
+
+Status DirectoryLister::AddLines(size_t enough) {
+  while (lines_.size() < enough) {
     errno = 0;
     const dirent* entry = readdir(folder_.get());
     if (entry == nullptr) {
       if (errno != 0) return Status::Errno("readdir", "the directory");
-      *at_end = true;
+      at_end_ = true;
       return {};
     }
     const std::string name = entry->d_name;
@@ -98,8 +101,8 @@ Status DirectoryLister::Fill(size_t wanted, std::string* buffer, bool* at_end) {
     StatusOr<Json::Object> info = DescribeFile(dirfd(folder_.get()), name, false);
     if (!info.ok()) continue;  // It is gone by now.
     info.value()["name"] = name;
-    buffer->append(Json(std::move(info.value())).Serialize());
-    buffer->push_back('\n');
+    lines_.append(Json(std::move(info.value())).Serialize());
+    lines_.push_back('\n');
   }
   return {};
 }

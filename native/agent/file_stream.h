@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "agent/connection.h"
 #include "agent/messages.h"
@@ -27,7 +28,7 @@ class FileStream : public StreamSource {
 // What a stream tells its table: it has ended, with a message to send first unless that is null.
 using OnFileStreamEnd = std::function<void(const Json& last_message)>;
 
-// Sends what Fill() gives, as far as the host's credit goes, then END.
+// Sends what Next() gives, as far as the host's credit goes, then END.
 class FileSender : public FileStream {
  public:
   bool TakeData(const Frame& frame) override { return false; }
@@ -39,14 +40,16 @@ class FileSender : public FileStream {
   FileSender(uint32_t stream, OnFileStreamEnd on_end)
       : stream_(stream), on_end_(std::move(on_end)) {}
 
-  // Adds to `buffer`, at best up to `wanted` bytes; sets `*at_end` when there will be no more.
-  virtual Status Fill(size_t wanted, std::string* buffer, bool* at_end) = 0;
+  struct Piece {
+    std::string_view bytes;
+    bool is_last = false;
+  };
+  // At most `max_bytes`, valid until the next call.
+  virtual StatusOr<Piece> Next(size_t max_bytes) = 0;
 
  private:
   const uint32_t stream_;
   const OnFileStreamEnd on_end_;
-  std::string buffer_;
-  bool at_end_ = false;
   bool ended_ = false;
   uint64_t sent_ = 0;
   uint64_t limit_ = kWindowBytes;
@@ -62,7 +65,7 @@ class FileReader final : public FileSender {
  private:
   FileReader(uint32_t stream, UniqueFd fd, int64_t length, OnFileStreamEnd on_end)
       : FileSender(stream, std::move(on_end)), fd_(std::move(fd)), left_(length) {}
-  Status Fill(size_t wanted, std::string* buffer, bool* at_end) override;
+  StatusOr<Piece> Next(size_t max_bytes) override;
 
   const UniqueFd fd_;
   int64_t left_;
@@ -77,9 +80,15 @@ class DirectoryLister final : public FileSender {
   using Folder = std::unique_ptr<DIR, int (*)(DIR*)>;
   DirectoryLister(uint32_t stream, Folder folder, OnFileStreamEnd on_end)
       : FileSender(stream, std::move(on_end)), folder_(std::move(folder)) {}
-  Status Fill(size_t wanted, std::string* buffer, bool* at_end) override;
+  StatusOr<Piece> Next(size_t max_bytes) override;
+  // Until there are `enough` bytes of lines, or no more entries.
+  Status AddLines(size_t enough);
 
   const Folder folder_;
+  std::string lines_;
+  // The bytes of them that the last piece was.
+  size_t taken_ = 0;
+  bool at_end_ = false;
 };
 
 }  // namespace msb::agent

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/frame.h"
 #include "base/json.h"
 #include "base/status.h"
 
@@ -19,8 +20,11 @@ inline constexpr int kGeneration = 3;
 inline constexpr char kAgentVersion[] = "0.1.0";
 // Bytes a sender may be ahead of its receiver on one stream and direction.
 inline constexpr uint64_t kWindowBytes = 262'144;
-// A data frame of the agent carries at most this much, so that streams take turns.
-inline constexpr size_t kMaxDataBytes = 32'768;
+// The kernel takes this much in one write to the port.
+inline constexpr size_t kPortWriteBytes = 32'768;
+// A data frame of the agent carries at most this much, so that streams take turns; the whole frame
+// is one write.
+inline constexpr size_t kMaxDataBytes = kPortWriteBytes - kFrameHeaderBytes - 1;
 // Where a program finds its control channel.
 inline constexpr int kControlFd = 3;
 inline constexpr size_t kMaxExecs = 256;
