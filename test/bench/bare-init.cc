@@ -1,6 +1,10 @@
 // The floors of a VM: PID 1 that says one word on the console. If there is a port for the agent it
-// then answers lines on it: one that begins with "f" when a program has been started and has ended,
-// any other at once. Else it ends the VM.
+// then sends each line back that comes there, when it has done what the line begins with. Else it
+// ends the VM.
+//
+//   f          starts a program, and waits for its end
+//   i<count>   reads so many bytes, which follow the line
+//   o<count>   writes so many bytes, in place of the line
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -8,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -15,6 +21,9 @@ namespace {
 
 constexpr char kPorts[] = "/sys/class/virtio-ports/";
 constexpr char kPortName[] = "msb-agent\n";
+
+// What is read and written at once.
+char piece[64 * 1024];
 
 bool HasName(const std::string& port) {
   char name[64] = {};
@@ -48,20 +57,44 @@ void RunToEnd(char* program) {
   waitpid(child, nullptr, 0);
 }
 
+ssize_t ReadSome(int port, char* bytes, size_t size) {
+  while (true) {
+    const ssize_t count = read(port, bytes, size);
+    if (count > 0) return count;
+    // Nobody is at the other end.
+    usleep(1000);
+  }
+}
+
+void Receive(int port, size_t left) {
+  while (left > 0) left -= static_cast<size_t>(ReadSome(port, piece, std::min(left, sizeof piece)));
+}
+
+void Send(int port, size_t left) {
+  while (left > 0) {
+    const ssize_t count = write(port, piece, std::min(left, sizeof piece));
+    if (count > 0) left -= static_cast<size_t>(count);
+  }
+}
+
 [[noreturn]] void Serve(int port, char* program) {
-  char line[256];
+  // With a zero behind it.
+  char line[256] = {};
   size_t size = 0;
   while (true) {
-    const ssize_t count = read(port, line + size, sizeof line - size);
-    if (count <= 0) {
-      // Nobody is at the other end.
-      usleep(1000);
-      continue;
-    }
-    size += static_cast<size_t>(count);
-    if (line[size - 1] != '\n' && size < sizeof line) continue;
+    size += static_cast<size_t>(ReadSome(port, line + size, sizeof line - 1 - size));
+    const char* end = static_cast<const char*>(memchr(line, '\n', size));
+    if (end == nullptr && size < sizeof line - 1) continue;
+    const size_t length = end == nullptr ? size : static_cast<size_t>(end - line) + 1;
+    const size_t count = strtoul(line + 1, nullptr, 10);
     if (line[0] == 'f') RunToEnd(program);
-    (void)!write(port, line, size);
+    // What has come with the line is the beginning of the bytes.
+    if (line[0] == 'i') Receive(port, count - std::min(count, size - length));
+    if (line[0] == 'o') {
+      Send(port, count);
+    } else {
+      (void)!write(port, line, length);
+    }
     size = 0;
   }
 }

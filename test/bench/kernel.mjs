@@ -1,7 +1,7 @@
 /**
  * Running code against what it is made of, alternating, in one run: code against lines that a bare program sends back
  * over the same channel, against pings, and against lines that the same interpreter sends back; prints against the same
- * bytes of a command; the first code with an interpreter that was started ahead and without.
+ * bytes of the bare program; the first code with an interpreter that was started ahead and without.
  *
  *   node test/bench/kernel.mjs --driver qemu|libkrun --store DIR --bare-initramfs FILE [--rounds N] [--calls N] [--mib N]
  *                              [--json FILE]
@@ -25,15 +25,14 @@ const { values: args } = parseArgs({
     "bare-initramfs": { type: "string" },
     rounds: { type: "string", default: "5" },
     calls: { type: "string", default: "200" },
-    mib: { type: "string", default: "100" },
+    mib: { type: "string", default: "10" },
     json: { type: "string" },
   },
 });
 const MEMORY_MIB = 512;
 const WARM_UP = 20;
-const MIB = 1024 ** 2;
 const LINE_BYTES = 1024;
-const BYTES = Number(args.mib) * MIB;
+const BYTES = Number(args.mib) * 1024 ** 2;
 const ENV = ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root"];
 const LANGUAGES = {
   python: {
@@ -104,33 +103,27 @@ async function warmRuns(openRaw, { guest, kernels }, language) {
     python: "import sys\nfor n in range(50): print(n); print(n, file=sys.stderr)",
     node: "for (let n = 0; n < 50; n++) { console.log(n); console.error(n) }",
   };
-  const {
-    raw: rawEcho,
-    ping,
-    echo,
-    code,
-  } = await roundTrips(openRaw, { guest, kernels }, language);
+  const raw = await openRaw();
+  const trips = await roundTrips(raw, { guest, kernels }, language);
   await run(kernels, language, switches[language]);
   const switching = await timed(() => run(kernels, language, switches[language]));
-  const script = `yes ${"x".repeat(LINE_BYTES - 1)} | head -c ${BYTES}`;
-  const raw = await throughput(() => execBytes(guest, script));
-  const prints = await throughput(() => run(kernels, language, LANGUAGES[language].prints));
+  const output = await outputTimes(raw, kernels, language);
+  await raw.close();
   return {
-    rawEchoMs: rawEcho,
-    pingMs: ping,
-    echoMs: echo,
-    codeMs: code,
-    codeToRawEcho: ratio(code, rawEcho),
-    codeToPing: ratio(code, ping),
-    codeToEcho: ratio(code, echo),
+    rawEchoMs: trips.raw,
+    pingMs: trips.ping,
+    echoMs: trips.echo,
+    codeMs: trips.code,
+    codeToRawEcho: ratio(trips.code, trips.raw),
+    codeToPing: ratio(trips.code, trips.ping),
+    codeToEcho: ratio(trips.code, trips.echo),
     perSwitchMs: round(switching / 100),
-    output: { mib: Number(args.mib), raw, prints, ratio: round(raw.mibPerS / prints.mibPerS) },
+    output: { mib: Number(args.mib), ...output, ratio: ratio(output.printsMs, output.rawMs) },
   };
 }
 
 /** Of the bare channel, of the agent, of the agent with the interpreter, and of code. */
-async function roundTrips(openRaw, { guest, kernels }, language) {
-  const raw = await openRaw();
+async function roundTrips(raw, { guest, kernels }, language) {
   const echo = await guest.agent.exec(LANGUAGES[language].echo, { env: ENV, stdin: true });
   const output = echo.output[Symbol.asyncIterator]();
   const works = {
@@ -144,8 +137,19 @@ async function roundTrips(openRaw, { guest, kernels }, language) {
   };
   const samples = await inTurn(works, Number(args.calls), WARM_UP);
   await echo.close();
-  await raw.close();
   return spreads(samples);
+}
+
+/** Of BYTES. */
+async function outputTimes(raw, kernels, language) {
+  const works = {
+    rawMs: () => raw.output(BYTES),
+    printsMs: async () => {
+      const bytes = await run(kernels, language, LANGUAGES[language].prints);
+      if (bytes !== BYTES) throw new Error(`${bytes} bytes came, not ${BYTES}`);
+    },
+  };
+  return spreads(await inTurn(works, Number(args.rounds), 1));
 }
 
 /** Bytes of output. */
@@ -158,28 +162,4 @@ async function run(kernels, language, code) {
   }
   if (last?.status !== "success") throw new Error(JSON.stringify(last));
   return bytes;
-}
-
-async function execBytes(guest, script) {
-  const exec = await guest.agent.exec(["sh", "-c", script], { env: ENV });
-  let bytes = 0;
-  for await (const { data } of exec.output) bytes += data.length;
-  await exec.close();
-  return bytes;
-}
-
-/** Of BYTES, and by how much this process grows at most while they come. */
-async function throughput(work) {
-  const before = process.memoryUsage.rss();
-  let peak = before;
-  const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 20);
-  const begin = performance.now();
-  try {
-    const bytes = await work();
-    if (bytes !== BYTES) throw new Error(`${bytes} bytes came, not ${BYTES}`);
-  } finally {
-    clearInterval(watch);
-  }
-  const seconds = (performance.now() - begin) / 1000;
-  return { mibPerS: round(BYTES / MIB / seconds), grownMiB: round((peak - before) / MIB) };
 }

@@ -22,6 +22,12 @@ const ROWS = {
     row("pull with disk / copy of the same bytes", "ms", r.pullMs, r.floorMs),
     row("pull with disk / skopeo and umoci", "ms", r.pullMs, r.skopeoMs),
   ],
+  files: (r) => [
+    row(`${r.mib} MiB to a file / raw input`, "ms", r.writeMs, r.rawInputMs),
+    row(`${r.mib} MiB to stdin of a command / raw input`, "ms", r.stdinMs, r.rawInputMs),
+    row(`${r.mib} MiB of a file / raw output`, "ms", r.readMs, r.rawOutputMs),
+    row(`${r.mib} MiB from stdout of a command / raw output`, "ms", r.stdoutMs, r.rawOutputMs),
+  ],
   server: ({ start, calls, http, parallel, memory }) => [
     row("sandbox.start / boot of its guest", "ms", start.sandboxStartMs, start.guestBootMs),
     row("command through the server / exec", "ms", calls.commandMs, calls.execMs),
@@ -78,15 +84,15 @@ const ROWS = {
         row(`first run("1") in ${language}, prewarmed / not`, "ms", first.prewarmed, first.cold),
         row(
           `${output.mib} MiB of prints in ${language} / raw output`,
-          "s",
-          output.mib / output.prints.mibPerS,
-          output.mib / output.raw.mibPerS,
+          "ms",
+          output.printsMs,
+          output.rawMs,
         ),
       ];
     }),
 };
 
-export const BENCHES = ["image", "boot", "server", "templates", "warm", "kernel"];
+export const BENCHES = ["image", "boot", "files", "server", "templates", "warm", "kernel"];
 
 /** The rows of one bench's result, on the driver that it ran on. */
 export function rowsOf(bench, driver, result) {

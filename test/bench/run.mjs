@@ -1,8 +1,8 @@
 /**
  * npm run bench: the figures of both drivers, each a ratio to its floor in the same run, as one table.
  *
- *   node test/bench/run.mjs [--only image,boot,server,templates,warm,kernel] [--driver qemu|libkrun] [--rounds N]
- *                           [--mib N] [--json FILE] [--compare FILE]
+ *   node test/bench/run.mjs [--only image,boot,files,server,templates,warm,kernel] [--driver qemu|libkrun]
+ *                           [--rounds N] [--mib N] [--json FILE] [--compare FILE]
  *   node test/bench/run.mjs --table FILE [--compare FILE]
  *
  * `--only` can be given more than once. `--rounds` is for all benches; without it each has its own. `--json` keeps the
@@ -30,8 +30,8 @@ const { values: args } = parseArgs({
     only: { type: "string", multiple: true, default: [] },
     driver: { type: "string" },
     rounds: { type: "string" },
-    // Output of the kernels' prints.
-    mib: { type: "string", default: "100" },
+    // Of each file and stream, and of the kernels' prints.
+    mib: { type: "string", default: "10" },
     json: { type: "string" },
     compare: { type: "string" },
     table: { type: "string" },
@@ -91,10 +91,12 @@ function driversOf(bench) {
 async function measure(bench, driver) {
   const words = args.rounds === undefined ? [] : ["--rounds", args.rounds];
   if (RUNS_ON[bench] === undefined) words.push("--driver", driver);
-  if (bench === "boot" || bench === "kernel") words.push("--bare-initramfs", await bareInitramfs());
-  if (bench === "boot") words.push("--image", await busyboxDisk());
+  if (["boot", "files", "kernel"].includes(bench)) {
+    words.push("--bare-initramfs", await bareInitramfs());
+  }
+  if (bench === "boot" || bench === "files") words.push("--image", await busyboxDisk());
   else if (bench !== "image") words.push("--store", await imageStore());
-  if (bench === "kernel") words.push("--mib", args.mib);
+  if (bench === "files" || bench === "kernel") words.push("--mib", args.mib);
   return driver === "libkrun" ? runInKvmHost(bench, words) : runHere(bench, words);
 }
 
