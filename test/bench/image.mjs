@@ -1,11 +1,13 @@
 /* oxlint-disable no-console -- what it says is for people */
 /**
- * An image from a registry on loopback to something that can be started: `msb-ts image pull` against skopeo and
- * umoci, and against the floors of moving the same bytes. Rounds alternate; medians are compared.
+ * An image from a registry on loopback to a disk that can be started: `msb-ts image pull` against skopeo, umoci and
+ * mkfs.erofs, and against the floor of moving the same bytes; and the step from stored layers to the disk against umoci
+ * and mkfs.erofs. Rounds alternate; medians are compared.
  *
  *   node test/bench/image.mjs [--image NAME] [--rounds N] [--json FILE]
  *
- * Needs root, for umoci's owners and devices.
+ * NAME is a recipe, which is built if its image is not there: with mmdebstrap, from a mirror of Debian. Needs root, for
+ * umoci's owners and devices, and the programs of TOOLS.
  */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -20,6 +22,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { createGunzip } from "node:zlib";
 import { Images } from "../../dist/oci/images.js";
+import { findExecutable } from "../../dist/util/process.js";
 import { end, makeScratch, onEnd } from "./ends.mjs";
 import { ratio, spreads, timed } from "./samples.mjs";
 
@@ -31,23 +34,37 @@ const { values: args } = parseArgs({
     json: { type: "string" },
   },
 });
+/** Debian's packages docker-registry, skopeo, umoci and erofs-utils. */
+const TOOLS = ["docker-registry", "skopeo", "umoci", "mkfs.erofs"];
+const IMAGES = JSON.stringify(join(project, "dist/oci/images.js"));
 const scratch = makeScratch();
 const stop = new AbortController();
 onEnd(() => stop.abort());
 try {
+  await checkTools();
   const registry = await startRegistry();
   const layers = await publish(registry);
-  const figures = { floorMs: [], pullMs: [], skopeoMs: [] };
+  const figures = { floorMs: [], pullMs: [], diskMs: [], peerMs: [], peerDiskMs: [] };
   let pulled;
   for (let n = 0; n < Number(args.rounds); n += 1) {
     figures.floorMs.push(await timed(() => moveBytes(registry, layers)));
-    figures.pullMs.push(await timed(async () => (pulled = await pull(registry))));
-    figures.skopeoMs.push(await timed(() => unpackWithSkopeo(registry)));
+    pulled = await pull(registry);
+    figures.pullMs.push(pulled.ms);
+    figures.diskMs.push(pulled.diskMs);
+    const peer = await pullWithPeers(registry);
+    figures.peerMs.push(peer.ms);
+    figures.peerDiskMs.push(peer.diskMs);
     figures.floorMs.push(await timed(() => moveBytes(registry, layers)));
   }
   report(spreads(figures), pulled);
 } finally {
   await end();
+}
+
+async function checkTools() {
+  const found = await Promise.all(TOOLS.map((tool) => findExecutable(tool)));
+  const missing = TOOLS.filter((_, index) => found[index] === undefined);
+  if (missing.length > 0) throw new Error(`this bench needs ${missing.join(", ")}`);
 }
 
 /** Builds the recipe if it is not there, and puts it into the registry with a tool that is not ours. */
@@ -64,33 +81,45 @@ async function publish(registry) {
   return built.layers.map(({ descriptor }) => descriptor);
 }
 
-/** A new process and a new MSB_HOME, as on a machine that has never seen the image. */
+/** A new MSB_HOME, as on a machine that has never seen the image; then once more without the disk. */
 async function pull(registry) {
   const home = fs.mkdtempSync(join(scratch, "home-"));
+  const image = `${registry}/image:latest`;
+  let pulled;
+  const ms = await timed(async () => (pulled = await inNewProcess(home, `pull("${image}")`)));
+  fs.rmSync(pulled.disk.path);
+  const ensure = `ensure("${image}", { pullPolicy: "never" })`;
+  const diskMs = await timed(() => inNewProcess(home, ensure));
+  fs.rmSync(home, { recursive: true });
+  return { ...pulled, ms, diskMs };
+}
+
+/** What a call of `Images` gives there. */
+async function inNewProcess(home, call) {
   const program = `
-    const { Images } = await import(${JSON.stringify(join(project, "dist/oci/images.js"))});
+    const { Images } = await import(${IMAGES});
     const images = await Images.open();
-    const { disk } = await images.pull("${registry}/image:latest");
+    const { disk } = await images.${call};
     console.log(JSON.stringify({ disk, rssMiB: process.resourceUsage().maxRSS / 1024 }));`;
   const output = await run(process.execPath, ["--input-type=module", "-e", program], {
     MSB_HOME: home,
   });
-  fs.rmSync(home, { recursive: true });
   return JSON.parse(output);
 }
 
-async function unpackWithSkopeo(registry) {
-  const dir = fs.mkdtempSync(join(scratch, "skopeo-"));
+async function pullWithPeers(registry) {
+  const dir = fs.mkdtempSync(join(scratch, "peers-"));
   const source = `docker://${registry}/image:latest`;
-  await run("skopeo", [
-    "copy",
-    "--quiet",
-    "--src-tls-verify=false",
-    source,
-    `oci:${dir}/layout:latest`,
-  ]);
-  await run("umoci", ["unpack", "--image", `${dir}/layout:latest`, join(dir, "bundle")]);
+  const layout = `${dir}/layout:latest`;
+  const bundle = join(dir, "bundle");
+  const copy = ["copy", "--quiet", "--src-tls-verify=false", source, `oci:${layout}`];
+  const copyMs = await timed(() => run("skopeo", copy));
+  const diskMs = await timed(async () => {
+    await run("umoci", ["unpack", "--image", layout, bundle]);
+    await run("mkfs.erofs", ["--quiet", join(dir, "disk"), join(bundle, "rootfs")]);
+  });
   fs.rmSync(dir, { recursive: true });
+  return { ms: copyMs + diskMs, diskMs };
 }
 
 /** The floor: the layers over HTTP to a file, and from there decompressed to another, both synced. */
@@ -110,15 +139,14 @@ async function moveBytes(registry, layers) {
   fs.rmSync(dir, { recursive: true });
 }
 
-function report({ floorMs, pullMs, skopeoMs }, { rssMiB, disk }) {
+function report(times, { rssMiB, disk }) {
   const result = {
     image: args.image,
     diskBytes: disk.sizeBytes,
-    floorMs,
-    pullMs,
-    skopeoMs,
-    toFloor: ratio(pullMs, floorMs),
-    toSkopeo: ratio(pullMs, skopeoMs),
+    ...times,
+    toFloor: ratio(times.pullMs, times.floorMs),
+    toPeer: ratio(times.pullMs, times.peerMs),
+    diskToPeer: ratio(times.diskMs, times.peerDiskMs),
     rssMiB,
   };
   console.log(JSON.stringify(result, null, 2));

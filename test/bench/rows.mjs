@@ -20,7 +20,8 @@ const ROWS = {
   ],
   image: (r) => [
     row("pull with disk / copy of the same bytes", "ms", r.pullMs, r.floorMs),
-    row("pull with disk / skopeo and umoci", "ms", r.pullMs, r.skopeoMs),
+    row("pull with disk / skopeo, umoci, mkfs.erofs", "ms", r.pullMs, r.peerMs),
+    row("disk of stored layers / umoci, mkfs.erofs", "ms", r.diskMs, r.peerDiskMs),
   ],
   files: (r) => [
     row(`${r.mib} MiB to a file / raw input`, "ms", r.writeMs, r.rawInputMs),
