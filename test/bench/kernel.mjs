@@ -1,7 +1,7 @@
 /**
  * Running code against what it is made of, alternating, in one run: code against lines that a bare program sends back
  * over the same channel, against pings, and against lines that the same interpreter sends back; prints against the same
- * bytes of the bare program; the first code with an interpreter that was started ahead and without.
+ * bytes of the bare program, and against the same prints of the interpreter; the first code with an interpreter that was started ahead and without.
  *
  *   node test/bench/kernel.mjs --driver qemu|libkrun --store DIR --bare-initramfs FILE [--rounds N] [--calls N] [--mib N]
  *                              [--json FILE]
@@ -33,17 +33,24 @@ const MEMORY_MIB = 512;
 const WARM_UP = 20;
 const LINE_BYTES = 1024;
 const BYTES = Number(args.mib) * 1024 ** 2;
+const LINES = BYTES / LINE_BYTES;
 const ENV = ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root"];
 const LANGUAGES = {
   python: {
     image: "msb-ts/python:latest",
     echo: ["python3", "-c", "import sys\nfor line in sys.stdin: print(line, end='', flush=True)"],
-    prints: `line = 'x' * ${LINE_BYTES - 1}\nfor _ in range(${BYTES / LINE_BYTES}): print(line)`,
+    prints: `line = 'x' * ${LINE_BYTES - 1}\nfor _ in range(${LINES}): print(line)`,
+    printer: (prints) => [
+      "python3",
+      "-c",
+      `import sys\nfor _ in sys.stdin:\n exec(${JSON.stringify(prints)})\n sys.stdout.flush()`,
+    ],
   },
   node: {
     image: "msb-ts/node:latest",
     echo: ["node", "-e", "process.stdin.on('data', (data) => process.stdout.write(data))"],
-    prints: `const line = 'x'.repeat(${LINE_BYTES - 1}); for (let n = 0; n < ${BYTES / LINE_BYTES}; n++) console.log(line)`,
+    prints: `const line = 'x'.repeat(${LINE_BYTES - 1}); for (let n = 0; n < ${LINES}; n++) console.log(line)`,
+    printer: (prints) => ["node", "-e", `process.stdin.on('data', () => { ${prints} })`],
   },
 };
 
@@ -107,7 +114,7 @@ async function warmRuns(openRaw, { guest, kernels }, language) {
   const trips = await roundTrips(raw, { guest, kernels }, language);
   await run(kernels, language, switches[language]);
   const switching = await timed(() => run(kernels, language, switches[language]));
-  const output = await outputTimes(raw, kernels, language);
+  const output = await outputTimes(raw, { guest, kernels }, language);
   await raw.close();
   return {
     rawEchoMs: trips.raw,
@@ -140,16 +147,25 @@ async function roundTrips(raw, { guest, kernels }, language) {
   return spreads(samples);
 }
 
-/** Of BYTES. */
-async function outputTimes(raw, kernels, language) {
+/** Of BYTES: of the bare program, of the interpreter whenever a line comes, and of code. */
+async function outputTimes(raw, { guest, kernels }, language) {
+  const { prints, printer } = LANGUAGES[language];
+  const program = await guest.agent.exec(printer(prints), { env: ENV, stdin: true });
+  const output = program.output[Symbol.asyncIterator]();
   const works = {
     rawMs: () => raw.output(BYTES),
+    programMs: async () => {
+      await program.write(Buffer.from("x\n"));
+      for (let left = BYTES; left > 0;) left -= (await output.next()).value.data.length;
+    },
     printsMs: async () => {
-      const bytes = await run(kernels, language, LANGUAGES[language].prints);
+      const bytes = await run(kernels, language, prints);
       if (bytes !== BYTES) throw new Error(`${bytes} bytes came, not ${BYTES}`);
     },
   };
-  return spreads(await inTurn(works, Number(args.rounds), 1));
+  const samples = await inTurn(works, Number(args.rounds), 1);
+  await program.close();
+  return spreads(samples);
 }
 
 /** Bytes of output. */

@@ -89,6 +89,12 @@ const ROWS = {
           output.printsMs,
           output.rawMs,
         ),
+        row(
+          `${output.mib} MiB of prints / of a program in ${language}`,
+          "ms",
+          output.printsMs,
+          output.programMs,
+        ),
       ];
     }),
 };
