@@ -6,6 +6,7 @@ import type {
   DriverProbe,
   HypervisorDriver,
   MicroVm,
+  UndecidedDriver,
   VmConfig,
   VmSaving,
 } from "./driver.js";
@@ -61,9 +62,17 @@ export class AutoDriver implements HypervisorDriver {
   async boot(config: VmConfig, opts: { signal?: AbortSignal } = {}): Promise<MicroVm> {
     const choice = await this.choose();
     if (choice.isConfirmed) return this.#driver(choice).boot(config, opts);
-    // One VM finds out; those that come meanwhile wait for its verdict.
-    const earlier = this.#confirming;
-    const attempt = earlier.then(() => this.#confirm(config, opts));
+    return this.#inTurn(() => this.#confirm(config, opts));
+  }
+
+  async undecided(): Promise<UndecidedDriver | null> {
+    if ((await this.choose()).isConfirmed) return null;
+    return { decide: (config, opts = {}) => this.#inTurn(() => this.#decide(config, opts)) };
+  }
+
+  /** One VM finds out; those that come meanwhile wait for its verdict. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const attempt = this.#confirming.then(work);
     this.#confirming = attempt.catch(() => {});
     return attempt;
   }
@@ -102,8 +111,18 @@ export class AutoDriver implements HypervisorDriver {
   }
 
   async #confirm(config: VmConfig, opts: { signal?: AbortSignal }): Promise<MicroVm> {
-    const choice = await this.choose();
-    if (choice.isConfirmed) return this.#driver(choice).boot(config, opts);
+    const { isConfirmed } = await this.choose();
+    const vm = isConfirmed ? null : await this.#tryLibkrun(config, opts);
+    return vm ?? this.#driver(await this.choose()).boot(config, opts);
+  }
+
+  async #decide(config: VmConfig, opts: { signal?: AbortSignal }): Promise<void> {
+    if ((await this.choose()).isConfirmed) return;
+    await (await this.#tryLibkrun(config, opts))?.stop();
+  }
+
+  /** The VM, alive; null when libkrun cannot run it. Which of them is remembered. */
+  async #tryLibkrun(config: VmConfig, opts: { signal?: AbortSignal }): Promise<MicroVm | null> {
     const limitMs = this.#opts.signOfLifeMs ?? DEFAULT_SIGN_OF_LIFE_MS;
     const vm = await this.#opts.libkrun.boot(config, opts);
     const isAlive = await settlesWithin(vm.alive, limitMs).catch(() => false);
@@ -121,7 +140,7 @@ export class AutoDriver implements HypervisorDriver {
       `the first microVM under libkrun gave no sign of life within ${limitMs} ms ` +
       "(MSB_SIGN_OF_LIFE_MS): this host's KVM cannot run it.";
     await this.#keep({ isUsable: false, reason, at: new Date().toISOString() });
-    return this.#driver(await this.choose()).boot(config, opts);
+    return null;
   }
 
   async #keep(verdict: Verdict): Promise<void> {

@@ -128,6 +128,13 @@ export interface HypervisorDriver {
    * MSB_ERR_BOOT_FAILED and what `probe` would say.
    */
   boot(config: VmConfig, opts?: { signal?: AbortSignal }): Promise<MicroVm>;
-  /** Null where VMs cannot be saved. */
+  /** Null where VMs cannot be saved; while it is `undecided`, that may change. */
   saving(): Promise<VmSaving | null>;
+  /** Null unless only a VM can tell which hypervisor it will be. */
+  undecided(): Promise<UndecidedDriver | null>;
+}
+
+export interface UndecidedDriver {
+  /** Lets a VM tell, and ends it. Throws as the driver's `boot`. */
+  decide(config: VmConfig, opts?: { signal?: AbortSignal }): Promise<void>;
 }

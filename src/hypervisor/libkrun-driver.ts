@@ -46,6 +46,10 @@ export class LibkrunDriver implements HypervisorDriver {
     return null;
   }
 
+  async undecided(): Promise<null> {
+    return null;
+  }
+
   async boot(config: VmConfig, opts: { signal?: AbortSignal } = {}): Promise<MicroVm> {
     const { libkrun, native, paths, vmmPath, kernelPath, kernelFormat } = this.#opts;
     if ("missing" in libkrun) throw libkrun.missing;

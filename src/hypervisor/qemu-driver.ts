@@ -64,6 +64,10 @@ export class QemuDriver implements HypervisorDriver {
     );
   }
 
+  async undecided(): Promise<null> {
+    return null;
+  }
+
   /** The program may be replaced while this process runs. Throws MSB_ERR_QEMU_MISSING. */
   async #fingerprint(): Promise<string> {
     const { findQemu, kernelPath } = this.#opts;

@@ -39,6 +39,11 @@ export interface GuestSaving {
   resume(saved: SavedGuest, config: GuestConfig, opts: BootOpts): Promise<RunningGuest>;
 }
 
+export interface UndecidedGuests {
+  /** Lets a VM tell, and ends it. Throws as the driver's `boot`. */
+  decide(config: GuestConfig, opts: { readonly signal: AbortSignal }): Promise<void>;
+}
+
 /** The rest of a VM's config is the source's own. */
 export type GuestConfig = Omit<VmConfig, "initramfs" | "lifetime" | "leaseMs">;
 
@@ -47,8 +52,10 @@ export interface GuestSource {
   boot(config: GuestConfig, opts: BootOpts): Promise<RunningGuest>;
   /** Makes a guest that was booted ahead one of its own, as `GuestSaving.resume`. The one it was is of no use then. */
   claim(guest: RunningGuest, opts: BootOpts): Promise<RunningGuest>;
-  /** Null where guests cannot be kept. */
+  /** Null where guests cannot be kept; while it is `undecided`, that may change. */
   saving(): Promise<GuestSaving | null>;
+  /** Null unless only a VM can tell which hypervisor it will be. */
+  undecided(): Promise<UndecidedGuests | null>;
   /** Takes over a VM that another process started. `ended`: it is gone; null where nobody knows how. */
   adopt(
     vmId: string,

@@ -15,8 +15,7 @@ export function cannotKeep(): MsbError {
   return new MsbError(
     "MSB_ERR_INVALID_STATE",
     "The hypervisor of this server cannot keep a guest as a template (QEMU without KVM can, on Linux), and no guests " +
-      "run ahead here. Start the server with --warm-guests 1 or more (MSB_WARM_GUESTS). Under --hypervisor auto the " +
-      "first start of a sandbox may still find that it is QEMU.",
+      "run ahead here. Start the server with --warm-guests 1 or more (MSB_WARM_GUESTS).",
     { details: { option: "warmGuests" } },
   );
 }

@@ -9,6 +9,7 @@ import type {
   GuestSaving,
   GuestSource,
   RunningGuest,
+  UndecidedGuests,
 } from "./guest-source.js";
 import { saveGuest } from "./save-guest.js";
 
@@ -42,12 +43,15 @@ export class HypervisorGuests implements GuestSource {
     return {
       // The archive holds the agent, and is named after what is in it.
       fingerprint: async () => `${await saving.fingerprint()}\n${initramfs}`,
-      make: async (config, prepare, opts) => {
-        const owned = { ...config, initramfs, lifetime: "owner", leaseMs: 0 } as const;
-        return saveGuest(saving, owned, prepare, opts);
-      },
+      make: async (config, prepare, opts) => saveGuest(saving, this.#owned(config), prepare, opts),
       resume: (saved, config, opts) => Guest.resume(saving, saved, this.#detached(config), opts),
     };
+  }
+
+  async undecided(): Promise<UndecidedGuests | null> {
+    const undecided = await this.#hypervisor.driver.undecided();
+    if (undecided === null) return null;
+    return { decide: (config, opts) => undecided.decide(this.#owned(config), opts) };
   }
 
   /** Throws as `Guest.adopt`; the VM then still runs, for `destroy`. */
@@ -74,6 +78,12 @@ export class HypervisorGuests implements GuestSource {
 
   running(): Promise<readonly string[]> {
     return this.#hypervisor.running();
+  }
+
+  /** Ends with this process. */
+  #owned(config: GuestConfig): VmConfig {
+    const { initramfs } = this.#hypervisor;
+    return { ...config, initramfs, lifetime: "owner", leaseMs: 0 };
   }
 
   #detached(config: GuestConfig): VmConfig {

@@ -1,9 +1,10 @@
 /** What is done to a guest that is made ready ahead, step by step, as progress. */
 import type { OnProgress } from "../util/progress.js";
 
-export type WarmStep = "boot" | "warm-up" | "save";
+export type WarmStep = "hypervisor" | "boot" | "warm-up" | "save";
 
 const NOTES: Readonly<Record<WarmStep, string>> = {
+  hypervisor: "a guest tells which one works here",
   boot: "a guest boots",
   "warm-up": "it is made ready",
   save: "its memory is kept",

@@ -4,6 +4,7 @@ import type {
   DriverProbe,
   HypervisorDriver,
   MicroVm,
+  UndecidedDriver,
   VmConfig,
   VmExit,
   VmSaving,
@@ -87,6 +88,10 @@ export class FakeDriver implements HypervisorDriver {
   }
 
   async saving(): Promise<VmSaving | null> {
+    return null;
+  }
+
+  async undecided(): Promise<UndecidedDriver | null> {
     return null;
   }
 

@@ -12,6 +12,7 @@ import type {
   GuestSource,
   RunningGuest,
   SavedGuest,
+  UndecidedGuests,
 } from "../../src/sandbox/guest-source.js";
 import { FakeAgent } from "./fake-agent.js";
 import { FakeDriver, FakeVm } from "./fake-driver.js";
@@ -47,6 +48,10 @@ export class FakeGuests implements GuestSource {
   savingAsked = 0;
   /** Another QEMU, kernel or agent has another one. */
   fingerprint = "one";
+  /** What a VM would tell of `canSave`, as long as nobody knows. */
+  untold: boolean | undefined;
+  readonly decided: GuestConfig[] = [];
+  beforeDecide: (signal: AbortSignal) => Promise<void> = async () => {};
   readonly made: GuestConfig[] = [];
   readonly saved: FakeSavedVm[] = [];
   readonly resumed: GuestConfig[] = [];
@@ -93,6 +98,19 @@ export class FakeGuests implements GuestSource {
         return { saved: { vm: saved, nonce: guest.nonce }, prepared };
       },
       resume: async (saved, config, opts) => this.#resume(saved, config, opts),
+    };
+  }
+
+  async undecided(): Promise<UndecidedGuests | null> {
+    if (this.untold === undefined) return null;
+    return {
+      decide: async (config, { signal }) => {
+        this.decided.push(config);
+        await this.beforeDecide(signal);
+        signal.throwIfAborted();
+        this.canSave = this.untold ?? this.canSave;
+        this.untold = undefined;
+      },
     };
   }
 

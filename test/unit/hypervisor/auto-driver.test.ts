@@ -100,6 +100,33 @@ describe("AutoDriver", () => {
     expect(await driver.saving()).toBe(saving);
   });
 
+  it("lets a VM tell which it is without keeping one, once for all who ask", async () => {
+    const driver = auto();
+    const undecided = (await driver.undecided())!;
+    await Promise.all([undecided.decide(fakeConfig), undecided.decide(fakeConfig)]);
+    expect(libkrun.booted.map((vm) => vm.stops)).toEqual([1]);
+    expect(qemu.booted).toEqual([]);
+    expect(await driver.undecided()).toBeNull();
+    expect((await driver.boot(fakeConfig)).driver).toBe("qemu");
+
+    libkrun.onBoot = (vm) => vm.aliveSignal.resolve();
+    const other = auto({ verdictKey: "other" });
+    await (await other.undecided())!.decide(fakeConfig);
+    expect(libkrun.booted.map((vm) => vm.stops)).toEqual([1, 1]);
+    expect((await other.boot(fakeConfig)).driver).toBe("libkrun");
+  });
+
+  it("does not take a VM for dead that its caller ended", async () => {
+    const stop = new AbortController();
+    libkrun.onBoot = (vm) => (stop.abort(), vm.end({ reason: "stopped" }));
+    const driver = auto({ signOfLifeMs: 60_000 });
+    const { signal } = stop;
+    await expect((await driver.undecided())!.decide(fakeConfig, { signal })).rejects.toMatchObject({
+      code: "MSB_ERR_ABORTED",
+    });
+    expect(await driver.undecided()).not.toBeNull();
+  });
+
   it("looks again when host, library or kernel changed, or the file is damaged", async () => {
     await auto().boot(fakeConfig);
     libkrun.onBoot = (vm) => vm.aliveSignal.resolve();

@@ -108,8 +108,17 @@ describe("the microVMs of a server", () => {
     await expect(guests.destroy("nothing")).resolves.toBeUndefined();
   });
 
+  it("that tell which hypervisor it is end with this process", async () => {
+    const configs: VmConfig[] = [];
+    driver.undecided = async () => ({ decide: async (config) => void configs.push(config) });
+    const { initramfs: _initramfs, ...config } = fakeConfig;
+    const { signal } = new AbortController();
+    await (await guests.undecided())!.decide(config, { signal });
+    expect(configs).toEqual([{ ...fakeConfig, initramfs: "/boot", lifetime: "owner", leaseMs: 0 }]);
+  });
+
   it("are kept where the driver can: booted to end with this process, resumed as all others", async () => {
-    expect(await guests.saving()).toBeNull();
+    expect([await guests.saving(), await guests.undecided()]).toEqual([null, null]);
     const configs: VmConfig[] = [];
     const vmOf = (config: VmConfig): FakeVm => {
       configs.push(config);

@@ -1,6 +1,9 @@
+import { once } from "node:events";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { MsbError } from "../../../src/errors.js";
 import type { SandboxManager } from "../../../src/sandbox/sandbox-manager.js";
+import { deferred } from "../../../src/util/async.js";
+import type { Progress } from "../../../src/util/progress.js";
 import { KEY, SandboxBench } from "../../helpers/sandbox-bench.js";
 
 let bench: SandboxBench;
@@ -62,6 +65,62 @@ describe("an image that is warmed", () => {
       message: expect.stringContaining("--max-templates"),
     });
     expect(bench.images.asked).toEqual([]);
+  });
+
+  it("is warmed where only a microVM can tell whether guests can be kept: one tells first", async () => {
+    bench.guests.canSave = false;
+    bench.guests.untold = true;
+    const steps: string[] = [];
+    const onProgress = ({ id, state }: Progress): void => void steps.push(`${id} ${state}`);
+    expect(await manager.warm({ image: "python" }, { onProgress })).toMatchObject({
+      headStart: "template",
+      wasReady: false,
+    });
+    expect(bench.guests.decided).toMatchObject([{ imageDisk: "/images/a.erofs", upperDisk: null }]);
+    expect(steps.slice(0, 3)).toEqual(["hypervisor running", "hypervisor done", "boot running"]);
+    await manager.warm({ image: "node" });
+    expect(bench.guests.decided).toHaveLength(1);
+  });
+
+  it("cannot be warmed where a microVM has told that guests cannot be kept, unless some run ahead", async () => {
+    bench.guests.canSave = false;
+    bench.guests.untold = false;
+    await expect(manager.warm({ image: "python" })).rejects.toMatchObject({
+      code: "MSB_ERR_INVALID_STATE",
+      message: expect.stringMatching(/hypervisor of this server cannot keep.*--warm-guests 1/),
+    });
+    expect([bench.guests.decided.length, bench.images.holds]).toEqual([1, 0]);
+
+    bench.guests.untold = false;
+    const ahead = await bench.open({ maxTemplates: 0, warmGuests: 1 });
+    onTestFinished(() => ahead.close({ sandboxes: "detach" }));
+    expect(await ahead.warm({ image: "python" })).toMatchObject({ headStart: "guest" });
+    expect(bench.guests.decided).toHaveLength(2);
+  });
+
+  it("is not touched where neither could be, whatever a microVM would tell", async () => {
+    bench.guests.untold = true;
+    const without = await bench.open({ maxTemplates: 0 });
+    await expect(without.warm({ image: "python" })).rejects.toMatchObject({
+      message: expect.stringContaining("--max-templates"),
+    });
+    expect([bench.images.asked, bench.guests.decided]).toEqual([[], []]);
+  });
+
+  it("has no microVM that tells when its server ends", async () => {
+    bench.guests.untold = true;
+    const told = deferred<AbortSignal>();
+    bench.guests.beforeDecide = async (signal) => {
+      told.resolve(signal);
+      await once(signal, "abort");
+    };
+    const warming = manager.warm({ image: "python" });
+    warming.catch(() => {});
+    const signal = await told.promise;
+    await manager.close({ sandboxes: "stop" });
+    expect(signal.aborted).toBe(true);
+    await expect(warming).rejects.toMatchObject({ code: "MSB_ERR_SHUTTING_DOWN" });
+    expect(bench.guests.made).toEqual([]);
   });
 
   it("that is nowhere is the error of its download", async () => {
