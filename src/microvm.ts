@@ -33,7 +33,13 @@ export type {
   VmSaving,
 } from "./hypervisor/driver.js";
 export { type Hypervisor, openHypervisor, type OpenHypervisorOpts } from "./hypervisor/open.js";
-export type { ImageDiskInfo, ImageInfo, RemovedImages, RunConfig } from "./oci/image.js";
+export type {
+  ImageDiskInfo,
+  ImageInfo,
+  PrunedImages,
+  RemovedImages,
+  RunConfig,
+} from "./oci/image.js";
 export { type BootableImage, Images, type OpenImagesOpts } from "./oci/images.js";
 export { type MsbPaths, msbPaths } from "./paths.js";
 export { setup, type SetupOpts, type SetupResult } from "./runtime/setup.js";

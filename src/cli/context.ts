@@ -37,7 +37,7 @@ export interface CliContext {
 }
 
 /** The images of this machine, as the commands use them; types only, so that help does not load them. */
-export type ImagesApi = Pick<Images, keyof Images>;
+export type ImagesApi = Omit<Images, "keep">;
 
 export type RunOnce = (request: RunOnceRequest, opts: LocalRunOpts) => Promise<OneRun>;
 /** What is not the business of commands comes with it. */

@@ -56,3 +56,8 @@ export interface RemovedImages {
   readonly digests: readonly Digest[];
   readonly freedBytes: number;
 }
+
+export interface PrunedImages extends RemovedImages {
+  /** What only stays because a running server has warmed it: canonical names, digests of images without one. */
+  readonly warmed: readonly string[];
+}

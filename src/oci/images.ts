@@ -12,7 +12,7 @@ import { type ArchiveFormat, saveArchive } from "./archive/save.js";
 import type { Digest } from "./digest.js";
 import { isDigits, readReference, wantedImage } from "./image-names.js";
 import { type BootableImage, ImageProvider, type OpenSource } from "./image-provider.js";
-import type { ImageInfo, RemovedImages } from "./image.js";
+import type { ImageInfo, PrunedImages, RemovedImages } from "./image.js";
 import type { ImageConfig, Manifest, Platform } from "./manifest.js";
 import { hostPlatform, parsePlatform } from "./platform.js";
 import { buildRecipe } from "./recipe/build.js";
@@ -137,6 +137,11 @@ export class Images implements AsyncDisposable {
     return this.store.pin();
   }
 
+  /** An image of the store stays, and counts as in use, until what this gives is disposed of. */
+  async keep(image: Digest): Promise<ImagePin> {
+    return this.store.keep(image);
+  }
+
   /** Named ones first, sorted by name. */
   async list(): Promise<ImageInfo[]> {
     return this.store.list();
@@ -160,8 +165,8 @@ export class Images implements AsyncDisposable {
 
   /**
    * Takes names away, and removes images that have none left. A name is the one by which `inspect` finds the image,
-   * also where that is an alias. Without `force` an image that a sandbox uses keeps its last name, and one that is
-   * given by its digest may have only one.
+   * also where that is an alias. Without `force` an image that a sandbox uses or a server has warmed keeps its last
+   * name, and one that is given by its digest may have only one.
    */
   async remove(names: readonly string[], opts: { force?: boolean } = {}): Promise<RemovedImages> {
     const inUse = await this.#inUse();
@@ -171,9 +176,9 @@ export class Images implements AsyncDisposable {
 
   /**
    * Removes images without a name, disks without an image, and downloads nobody is at work on; with `all` also
-   * named images that no sandbox uses.
+   * named images that no sandbox uses and no server has warmed.
    */
-  async prune(opts: { all?: boolean } = {}): Promise<RemovedImages> {
+  async prune(opts: { all?: boolean } = {}): Promise<PrunedImages> {
     return this.store.prune({ all: opts.all ?? false, inUse: await this.#inUse() });
   }
 

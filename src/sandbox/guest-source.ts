@@ -27,8 +27,8 @@ export interface BootOpts {
 
 /** Keeps guests, and gives others that go on from there. */
 export interface GuestSaving {
-  /** Changes with what a guest can only go on with: the hypervisor, the kernel, the agent. */
-  fingerprint(): Promise<string>;
+  /** Changes with what a guest can only go on with: the hypervisor, the kernel, the agent, the disk of its image. */
+  fingerprint(imageDisk: string): Promise<string>;
   /** Boots a guest that ends with this process, lets `prepare` work in it, and keeps it. Throws as both. */
   make<T>(
     config: GuestConfig,

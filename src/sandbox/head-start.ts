@@ -4,6 +4,7 @@ import type { Language } from "../kernel/run-types.js";
 import type { OnProgress } from "../util/progress.js";
 import type { GuestContext } from "./guest-env.js";
 import type { BootOpts, GuestConfig, RunningGuest } from "./guest-source.js";
+import type { KeepableImage } from "./kept-images.js";
 import type { WarmedImage } from "./service.js";
 
 /** What a sandbox must have in common with a template or a guest that it starts from. */
@@ -44,6 +45,8 @@ export interface WarmOpts {
   /** Nobody else waits for it: it is called off. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: OnProgress | undefined;
+  /** What it is made of; it stays as long as what is made. */
+  readonly image?: KeepableImage;
 }
 
 /** Where they come from. */

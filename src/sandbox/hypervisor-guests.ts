@@ -1,5 +1,6 @@
 /** The microVMs of a server: detached, so that the next server finds them when this one is killed. */
 import { isMsbError } from "../errors.js";
+import { fileIdentity } from "../util/file-identity.js";
 import type { VmConfig, VmExit } from "../hypervisor/driver.js";
 import type { Hypervisor } from "../hypervisor/open.js";
 import { Guest } from "./guest.js";
@@ -42,7 +43,8 @@ export class HypervisorGuests implements GuestSource {
     if (saving === null) return null;
     return {
       // The archive holds the agent, and is named after what is in it.
-      fingerprint: async () => `${await saving.fingerprint()}\n${initramfs}`,
+      fingerprint: async (imageDisk) =>
+        [await saving.fingerprint(), initramfs, await diskIdentity(imageDisk)].join("\n"),
       make: async (config, prepare, opts) => saveGuest(saving, this.#owned(config), prepare, opts),
       resume: (saved, config, opts) => Guest.resume(saving, saved, this.#detached(config), opts),
     };
@@ -90,4 +92,9 @@ export class HypervisorGuests implements GuestSource {
     const { initramfs } = this.#hypervisor;
     return { ...config, initramfs, lifetime: "detached", leaseMs: this.#leaseMs };
   }
+}
+
+/** A prune may take the disk away, and what is made anew is another file. */
+async function diskIdentity(path: string): Promise<string> {
+  return fileIdentity(path).catch(() => `${path} is not there`);
 }

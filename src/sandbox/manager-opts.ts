@@ -28,7 +28,7 @@ export interface SandboxManagerOpts {
   readonly paths: MsbPaths;
   readonly guests: GuestSource;
   readonly openKernels: OpenKernels;
-  readonly images: Pick<Images, "ensure" | "hold">;
+  readonly images: Pick<Images, "ensure" | "hold" | "keep">;
   /** Default: 64 sandboxes, 90 % of the host's memory, 16 vCPUs for each CPU. */
   readonly budget?: Partial<Budget>;
   /** Default: as many as there are CPUs, at least 2. */

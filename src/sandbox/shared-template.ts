@@ -1,10 +1,13 @@
 /** A template that several starts use at the same time. */
+import { KeptImages } from "./kept-images.js";
 import type { Template } from "./template.js";
 
 /** Its files are open until the last start that goes on from it has them. */
 export class SharedTemplate {
   #users = 0;
   #isRetired = false;
+  /** Of those who asked for it. */
+  readonly images = new KeptImages();
 
   constructor(readonly template: Template) {}
 
@@ -19,9 +22,11 @@ export class SharedTemplate {
     };
   }
 
-  retire(): void {
+  /** Resolves when its images may go; never rejects. */
+  async retire(): Promise<void> {
     this.#isRetired = true;
     this.#disposeUnused();
+    await this.images.release();
   }
 
   #disposeUnused(): void {

@@ -96,7 +96,7 @@ export async function makeTemplate(
   deps: TemplateDeps,
   { signal, onProgress }: MakeGuestOpts,
 ): Promise<Template> {
-  const madeWith = await saving.fingerprint();
+  const madeWith = await saving.fingerprint(spec.imageDisk);
   const steps = new WarmSteps(onProgress);
   steps.begin("boot");
   // Its name says whose it is: should this process be killed before it is removed, others sweep it.

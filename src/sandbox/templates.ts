@@ -26,6 +26,8 @@ const MIB = 1024 ** 2;
 const MEMORY_SHARE = 0.5;
 /** Of one kind of template, to be made or used. */
 const MAX_FAILURES = 3;
+/** From one look for templates that are of no use any more to the next. */
+const STALE_CHECK_MS = 60_000;
 const WHAT = "The making of a template";
 
 export interface TemplatesOpts {
@@ -45,6 +47,7 @@ export class Templates implements HeadStarts {
   readonly #calls = new WorkSet();
   /** One is made after the other. */
   readonly #turns = new Semaphore(1);
+  #endCheck: (() => void) | undefined;
 
   constructor(private readonly opts: TemplatesOpts) {}
 
@@ -85,6 +88,7 @@ export class Templates implements HeadStarts {
     const there = await this.#usable(key);
     const shared = there ?? (await this.#make(key, spec, opts));
     if (there !== undefined) this.#putLast(key, there);
+    if (opts.image !== undefined) await shared.images.add(opts.image);
     const { memoryBytes } = shared.template.guest.vm;
     return { headStart: "template", wasReady: there !== undefined, keptBytes: memoryBytes };
   }
@@ -102,26 +106,46 @@ export class Templates implements HeadStarts {
   async close(): Promise<void> {
     this.#closing.abort(shuttingDown());
     await this.settled();
-    for (const template of this.#ready.values()) template.retire();
-    this.#ready.clear();
+    this.#endCheck?.();
+    for (const [key, shared] of this.#ready) this.#retire(key, shared);
+    await this.#calls.settled();
   }
 
-  /** The one of a kind. What was made with another QEMU, kernel or agent is given up: it would not go on with these. */
+  #retire(key: string, shared: SharedTemplate): void {
+    this.#ready.delete(key);
+    void this.#calls.add(shared.retire());
+  }
+
+  /** What an update or a prune made useless is to hold no memory until somebody asks for its kind. */
+  #checkLater(): void {
+    this.#endCheck ??= this.opts.deps.clock.after(STALE_CHECK_MS, () => {
+      this.#endCheck = undefined;
+      void this.#calls.add(this.#check());
+    });
+  }
+
+  async #check(): Promise<void> {
+    for (const key of [...this.#ready.keys()]) await this.#usable(key);
+    if (this.#ready.size > 0 && !this.#closing.signal.aborted) this.#checkLater();
+  }
+
+  /** The one of a kind. What was made with another QEMU, kernel, agent or disk is given up: it would not go on. */
   async #usable(key: string): Promise<SharedTemplate | undefined> {
     const shared = this.#ready.get(key);
     if (shared === undefined) return undefined;
-    const fingerprint = await this.#fingerprint().catch(() => undefined);
+    const { imageDisk } = shared.template.spec;
+    const fingerprint = await this.#fingerprint(imageDisk).catch(() => undefined);
     if (fingerprint === undefined || this.#ready.get(key) !== shared) return undefined;
     if (fingerprint === shared.template.madeWith) return shared;
-    this.#ready.delete(key);
-    shared.retire();
-    const message = "A template was given up: the hypervisor, kernel or agent is another one now";
+    this.#retire(key, shared);
+    const message =
+      "A template was given up: the hypervisor, kernel, agent or image's disk is another one now";
     this.#tell("info", message, shared.template.spec, {});
     return undefined;
   }
 
-  async #fingerprint(): Promise<string | undefined> {
-    return (await this.opts.deps.guests.saving())?.fingerprint();
+  async #fingerprint(imageDisk: string): Promise<string | undefined> {
+    return (await this.opts.deps.guests.saving())?.fingerprint(imageDisk);
   }
 
   #putLast(key: string, shared: SharedTemplate): void {
@@ -139,8 +163,7 @@ export class Templates implements HeadStarts {
     const { spec } = shared.template;
     const key = keyOf(spec);
     if (this.#ready.get(key) !== shared) return;
-    this.#ready.delete(key);
-    shared.retire();
+    this.#retire(key, shared);
     this.#countFailure(key);
     const message = "A template could not be used, and was given up";
     this.#tell("warning", message, spec, { error: messageOf(error) });
@@ -171,6 +194,7 @@ export class Templates implements HeadStarts {
       const shared = new SharedTemplate(await makeTemplate(spec, saving, deps, how));
       this.#hopeless.delete(key);
       this.#ready.set(key, shared);
+      this.#checkLater();
       this.#tell("info", "A template is ready: sandboxes of its kind start quickly", spec, {
         memoryMiB: Math.round(shared.template.guest.vm.memoryBytes / MIB),
       });
@@ -200,10 +224,9 @@ export class Templates implements HeadStarts {
   }
 
   #giveUpOldest(): void {
-    for (const [key, template] of this.#ready) {
+    for (const [key, shared] of this.#ready) {
       if (this.#ready.size <= this.opts.deps.maxTemplates) return;
-      this.#ready.delete(key);
-      template.retire();
+      this.#retire(key, shared);
     }
   }
 

@@ -30,6 +30,7 @@ export async function warmImage(spec: SandboxSpec, opts: WarmImageOpts): Promise
   const ready = await headStarts.warm(templateSpec(image, spec, deps.prewarm), {
     signal,
     onProgress,
+    image: { digest: image.digest, keep: () => deps.images.keep(image.digest) },
   });
   return { image: spec.image, imageDigest: image.digest, memoryMiB, cpus, diskMiB, ...ready };
 }

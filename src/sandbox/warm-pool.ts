@@ -19,6 +19,7 @@ import type {
 } from "./head-start.js";
 import { cannotKeep, noMemory } from "./head-start-errors.js";
 import { tellOfKind } from "./head-start-notice.js";
+import { KeptImages } from "./kept-images.js";
 import type { SandboxDeps } from "./manager-opts.js";
 import { shuttingDown } from "./sandbox-errors.js";
 import { keyOf, type MakeGuestOpts } from "./template.js";
@@ -40,6 +41,8 @@ const WHAT = "The making of a guest that runs ahead";
 interface Kind {
   readonly spec: TemplateSpec;
   readonly guests: Set<WarmGuest>;
+  /** Of those who asked for it. */
+  readonly images: KeptImages;
   /** How many could not be made. */
   failures: number;
   /** Not before one is there for somebody who asked for it, and called it off maybe. */
@@ -105,6 +108,7 @@ export class WarmPool implements HeadStarts {
     const wasReady = kind.guests.size > 0;
     if (!wasReady) await this.#make(kind, opts);
     kind.isRefilled = true;
+    if (opts.image !== undefined) await kind.images.add(opts.image);
     this.#fill();
     return { headStart: "guest", wasReady, keptBytes: null };
   }
@@ -129,6 +133,7 @@ export class WarmPool implements HeadStarts {
     const kind = this.#kinds.get(key) ?? {
       spec,
       guests: new Set(),
+      images: new KeptImages(),
       failures: 0,
       isRefilled: false,
     };
@@ -239,7 +244,9 @@ export class WarmPool implements HeadStarts {
   #forget(key: string): void {
     const kind = this.#kinds.get(key);
     this.#kinds.delete(key);
-    if (kind !== undefined) this.#empty(kind.guests);
+    if (kind === undefined) return;
+    this.#empty(kind.guests);
+    void this.#work.add(kind.images.release());
   }
 
   #empty(guests: Set<WarmGuest>): void {

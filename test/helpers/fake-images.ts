@@ -4,7 +4,7 @@ import type { ImagesApi } from "../../src/cli/context.js";
 import type { InspectedImage } from "../../src/oci/images.js";
 import { MsbError } from "../../src/errors.js";
 import type { Digest } from "../../src/oci/digest.js";
-import type { ImageInfo, RemovedImages } from "../../src/oci/image.js";
+import type { ImageInfo, PrunedImages, RemovedImages } from "../../src/oci/image.js";
 import { MediaType } from "../../src/oci/manifest.js";
 
 /** A digest of one repeated digit. */
@@ -43,6 +43,7 @@ export class FakeImages implements ImagesApi {
   readonly calls: { readonly method: string; readonly args: readonly unknown[] }[] = [];
   images: ImageInfo[] = [fakeImage()];
   removed: RemovedImages = { names: [], digests: [], freedBytes: 0 };
+  warmed: readonly string[] = [];
   isClosed = false;
 
   /** What a method is to do instead of succeeding: throw, or wait. */
@@ -99,9 +100,9 @@ export class FakeImages implements ImagesApi {
     return this.removed;
   }
 
-  async prune(...args: Parameters<ImagesApi["prune"]>): Promise<RemovedImages> {
+  async prune(...args: Parameters<ImagesApi["prune"]>): Promise<PrunedImages> {
     await this.#record("prune", args);
-    return this.removed;
+    return { ...this.removed, warmed: this.warmed };
   }
 
   async load(...args: Parameters<ImagesApi["load"]>): Promise<ImageInfo[]> {

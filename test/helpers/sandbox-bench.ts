@@ -27,6 +27,8 @@ export class BenchImages {
   before: (name: string, signal: AbortSignal | undefined) => Promise<void> = async () => {};
   /** How many holders there are of what was given. */
   holds = 0;
+  /** What counts as in use. */
+  readonly kept: Digest[] = [];
 
   constructor() {
     this.add("python", "a");
@@ -47,6 +49,12 @@ export class BenchImages {
   async hold(): Promise<ImagePin> {
     this.holds++;
     const end = async (): Promise<void> => void this.holds--;
+    return { [Symbol.asyncDispose]: end } as ImagePin;
+  }
+
+  async keep(digest: Digest): Promise<ImagePin> {
+    this.kept.push(digest);
+    const end = async (): Promise<void> => void this.kept.splice(this.kept.indexOf(digest), 1);
     return { [Symbol.asyncDispose]: end } as ImagePin;
   }
 

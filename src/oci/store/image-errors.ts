@@ -34,6 +34,15 @@ export function imageInUse(digest: Digest): MsbError {
   );
 }
 
+export function imageWarmed(digest: Digest): MsbError {
+  return new MsbError(
+    "MSB_ERR_IMAGE_IN_USE",
+    `A running server has warmed the image ${digest} (msb-ts image warm). Stop the server first, or use force: the ` +
+      "image then loses its names, and goes with a prune after the server's end.",
+    { details: { digest } },
+  );
+}
+
 export function imageHasNames(text: string, names: readonly string[]): MsbError {
   return new MsbError(
     "MSB_ERR_IMAGE_IN_USE",

@@ -2,7 +2,7 @@
 import type { MsbPaths } from "../../paths.js";
 import type { Digest } from "../digest.js";
 import { imageDiskKey } from "../image-disk.js";
-import type { ImageInfo, RemovedImages } from "../image.js";
+import type { ImageInfo, PrunedImages, RemovedImages } from "../image.js";
 import type { Descriptor } from "../manifest.js";
 import { canonicalName, type ImageReference } from "../reference.js";
 import { BlobStore, type BlobStoreOpts, SPOOL_PREFIX } from "./blob-store.js";
@@ -10,6 +10,7 @@ import {
   imageHasNames,
   imageIncomplete,
   imageInUse,
+  imageWarmed,
   imageNotFound,
   newerStore,
 } from "./image-errors.js";
@@ -78,9 +79,23 @@ export class ImageStore {
    * the store through `blobs` while it is open. Ends with the process at the latest.
    */
   async pin(): Promise<ImagePin> {
-    const pin = await ImagePin.open(this.paths, (closed) => this.#pins.delete(closed));
+    const pin = await ImagePin.open(this.paths, {
+      onClose: (closed) => this.#pins.delete(closed),
+    });
     this.#pins.add(pin);
     return pin;
+  }
+
+  /** One that holds this image alone, however long it is open; the image counts as in use. */
+  async keep(image: Digest): Promise<ImagePin> {
+    const pin = await ImagePin.open(this.paths, { purpose: "warmed" });
+    try {
+      await pin.add(image);
+      return pin;
+    } catch (error) {
+      await pin[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /**
@@ -160,7 +175,7 @@ export class ImageStore {
   }
 
   /** Removes what no name, no pin and no use needs; see prune.ts. */
-  async prune(opts: PruneOpts): Promise<RemovedImages> {
+  async prune(opts: PruneOpts): Promise<PrunedImages> {
     const inUse = opts.inUse ?? new Set<Digest>();
     return withStoreLock(this.paths, "exclusive", async () => {
       const { tags, unreadable } = await this.#tags.list();
@@ -168,17 +183,23 @@ export class ImageStore {
       if (newer !== undefined) throw newerStore(newer.path);
       const pinned = await readPins(this.paths);
       const stays = ({ manifest: { digest } }: ImageTag): boolean =>
-        !opts.all || inUse.has(digest) || pinned.has(digest);
+        !opts.all || inUse.has(digest) || pinned.digests.has(digest);
       const kept = tags.filter(stays).map(({ manifest }) => manifest.digest);
       // Before anything is removed: an image that cannot be read must not lose its name half-way.
-      const marked = await mark([...kept, ...pinned], inUse, this.#parts);
+      const marked = await mark([...kept, ...pinned.digests], inUse, this.#parts);
       for (const tag of unreadable) {
         this.#warn(`${tag.path} was removed: ${tag.why}.`);
         await this.#tags.removeUnreadable(tag);
       }
       const names = tags.filter((tag) => !stays(tag)).map(({ name }) => name);
       for (const name of names) await this.#tags.remove(name);
-      return { names, ...(await sweep(marked, this.#parts)) };
+      const onlyWarmed = [...pinned.warmed].filter((digest) => !inUse.has(digest));
+      const warmed = onlyWarmed.flatMap((digest) => {
+        const own = tags.filter(({ manifest }) => manifest.digest === digest);
+        if (own.length === 0) return [digest];
+        return opts.all ? own.map(({ name }) => name) : [];
+      });
+      return { names, warmed, ...(await sweep(marked, this.#parts)) };
     });
   }
 
@@ -213,8 +234,11 @@ export class ImageStore {
       const orphans = [...touched].filter((digest) => !kept.includes(digest));
       const used = orphans.find((digest) => inUse.has(digest));
       if (used !== undefined && !force) throw imageInUse(used);
+      const pinned = await readPins(this.paths);
+      const warmed = orphans.find((digest) => pinned.warmed.has(digest));
+      if (warmed !== undefined && !force) throw imageWarmed(warmed);
       const scope = await this.#contentOf(orphans);
-      const marked = await mark([...kept, ...(await readPins(this.paths))], inUse, this.#parts);
+      const marked = await mark([...kept, ...pinned.digests], inUse, this.#parts);
       for (const name of names) await this.#tags.remove(name);
       const removed = await sweep(marked, this.#parts, { only: scope });
       return { names: [...names].toSorted(), ...removed };

@@ -1,6 +1,7 @@
 /**
  * Pins: what work under way needs and no name holds yet. A pin is a file with a digest a line, under a lock for as
- * long as its owner lives; a file without a lock was left by a process that died, and holds nothing.
+ * long as its owner lives; a file without a lock was left by a process that died, and holds nothing. The file of one
+ * that keeps an image which was warmed says so by its name.
  */
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
@@ -12,6 +13,22 @@ import { errnoOf, fileError } from "../../util/file-error.js";
 import { type Digest, isDigest } from "../digest.js";
 import { makeFolder, namesIn, removeIfFree } from "./store-files.js";
 import { withStoreLock } from "./store-lock.js";
+
+const WARMED_PREFIX = "warmed-";
+
+/** `work`: what is under way. `warmed`: an image that counts as in use, for a server was told to have it ready. */
+export type PinPurpose = "work" | "warmed";
+
+export interface OpenPinOpts {
+  readonly purpose?: PinPurpose;
+  readonly onClose?: (pin: ImagePin) => void;
+}
+
+/** What live pins hold; what some of them keep because it was warmed is among it. */
+export interface Pinned {
+  readonly digests: ReadonlySet<Digest>;
+  readonly warmed: ReadonlySet<Digest>;
+}
 
 export class ImagePin implements AsyncDisposable {
   readonly #digests = new Set<Digest>();
@@ -25,12 +42,11 @@ export class ImagePin implements AsyncDisposable {
   ) {}
 
   /** Throws MSB_ERR_NO_SPACE, MSB_ERR_HOME_UNUSABLE. */
-  static async open(
-    paths: MsbPaths,
-    onClose: (pin: ImagePin) => void = () => {},
-  ): Promise<ImagePin> {
+  static async open(paths: MsbPaths, opts: OpenPinOpts = {}): Promise<ImagePin> {
+    const { purpose = "work", onClose = () => {} } = opts;
     await makeFolder(paths.imagePinRoot);
-    const path = paths.imagePin(randomBytes(16).toString("hex"));
+    const prefix = purpose === "warmed" ? WARMED_PREFIX : "";
+    const path = paths.imagePin(`${prefix}${randomBytes(16).toString("hex")}`);
     const lock = await FileLock.acquire(path, "exclusive");
     try {
       const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW;
@@ -77,9 +93,10 @@ export class ImagePin implements AsyncDisposable {
   }
 }
 
-/** What live pins hold. Removes the files of dead ones. Called under the exclusive store lock. */
-export async function readPins(paths: MsbPaths): Promise<Set<Digest>> {
-  const pinned = new Set<Digest>();
+/** Removes the files of dead ones. Called under the exclusive store lock. */
+export async function readPins(paths: MsbPaths): Promise<Pinned> {
+  const digests = new Set<Digest>();
+  const warmed = new Set<Digest>();
   for (const name of await namesIn(paths.imagePinRoot)) {
     const path = paths.imagePin(name);
     if (await removeIfFree(path)) continue;
@@ -87,7 +104,11 @@ export async function readPins(paths: MsbPaths): Promise<Set<Digest>> {
       if (errnoOf(error) === "ENOENT") return ""; // its owner is done
       throw fileError(error, path, "read");
     });
-    for (const line of text.split("\n")) if (isDigest(line)) pinned.add(line);
+    for (const line of text.split("\n")) {
+      if (!isDigest(line)) continue;
+      digests.add(line);
+      if (name.startsWith(WARMED_PREFIX)) warmed.add(line);
+    }
   }
-  return pinned;
+  return { digests, warmed };
 }

@@ -1,3 +1,5 @@
+import { rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { AdoptedVm, SavedVm, VmConfig } from "../../../src/hypervisor/driver.js";
 import { VmmReport } from "../../../src/hypervisor/vmm-report.js";
@@ -5,6 +7,7 @@ import { Guest } from "../../../src/sandbox/guest.js";
 import { HypervisorGuests } from "../../../src/sandbox/hypervisor-guests.js";
 import { FakeAgent } from "../../helpers/fake-agent.js";
 import { fakeConfig, FakeDriver, FakeVm } from "../../helpers/fake-driver.js";
+import { tempDir } from "../../helpers/temp-dir.js";
 
 const NONCE = "0123456789abcdef0123456789abcdef";
 
@@ -131,8 +134,19 @@ describe("the microVMs of a server", () => {
       resume: async (_saved, config) => vmOf(config),
     });
     const saving = (await guests.saving())!;
-    // Another archive is another agent.
-    expect(await saving.fingerprint()).toBe("qemu\n/boot");
+    // Another archive is another agent, another disk another image.
+    const disk = join(await tempDir(), "image.erofs");
+    const fingerprint = async (): Promise<string> => saving.fingerprint(disk);
+    const gone = await fingerprint();
+    expect(gone).toBe(`qemu\n/boot\n${disk} is not there`);
+    await writeFile(disk, "one");
+    const first = await fingerprint();
+    expect(first).toMatch(/^qemu\n\/boot\n.*\/image\.erofs \d+ 3 /);
+    expect(await fingerprint()).toBe(first);
+    // A prune, and a download that makes it anew.
+    await writeFile(`${disk}.new`, "one");
+    await rename(`${disk}.new`, disk);
+    expect(await fingerprint()).not.toBe(first);
     const { initramfs: _initramfs, ...config } = fakeConfig;
     const how = { hostname: "box", timeoutMs: 5_000 };
     const made = await saving.make(config, async () => "ready", how);

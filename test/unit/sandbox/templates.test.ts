@@ -9,7 +9,9 @@ import { Templates } from "../../../src/sandbox/templates.js";
 import { deferred } from "../../../src/util/async.js";
 import type { Progress } from "../../../src/util/progress.js";
 import { FakeGuests } from "../../helpers/fake-guests.js";
+import { digestOfDigit } from "../../helpers/fake-images.js";
 import { FakeKernels } from "../../helpers/fake-kernels.js";
+import { ManualClock } from "../../helpers/manual-clock.js";
 import { tempDir } from "../../helpers/temp-dir.js";
 
 const SPEC: TemplateSpec = {
@@ -44,7 +46,7 @@ describe("templates", () => {
     deps = sandboxDeps({
       paths: msbPaths(await tempDir()),
       guests,
-      images: { ensure: never, hold: never },
+      images: { ensure: never, hold: never, keep: never },
       openKernels: async (_agent, opts) => {
         const opened = new FakeKernels(opts);
         kernels.push(opened);
@@ -205,6 +207,31 @@ describe("templates", () => {
       await prepared(templates, SPEC);
       expect(guests.made).toHaveLength(2);
       expect(await templates.take(SPEC)).toBeDefined();
+    });
+
+    it("are given up in a while though nobody asks for them, and so are the images they kept", async () => {
+      const clock = new ManualClock();
+      deps = { ...deps, clock };
+      const templates = open();
+      let kept = 0;
+      const keep = async (): Promise<AsyncDisposable> => {
+        kept += 1;
+        return { [Symbol.asyncDispose]: async () => void (kept -= 1) };
+      };
+      const image = { digest: digestOfDigit("a"), keep };
+      await templates.warm(SPEC, { image });
+      clock.advance(60_000);
+      await templates.settled();
+      expect([disposed(), kept]).toEqual([[false], 1]);
+      guests.fingerprint = "another";
+      clock.advance(60_000);
+      await templates.settled();
+      expect([disposed(), kept]).toEqual([[true], 0]);
+      expect(clock.timers).toBe(0);
+
+      await templates.warm(SPEC, { image });
+      await templates.close();
+      expect([disposed(), kept, clock.timers]).toEqual([[true, true], 0, 0]);
     });
 
     it("are no failure: that may happen any number of times", async () => {

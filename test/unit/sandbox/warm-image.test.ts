@@ -39,6 +39,32 @@ describe("an image that is warmed", () => {
     expect(bench.guests.resumed).toHaveLength(1);
   });
 
+  it("counts as in use as long as there is what was made of it", async () => {
+    await manager.start(KEY, { image: "python", memoryMiB: 256 });
+    const [python, node] = ["python", "node"].map((name) => bench.images.images.get(name)!.digest);
+    await manager.warm({ image: "node" });
+    await manager.warm({ image: "node" });
+    await manager.warm({ image: "python" });
+    // Not the one that was made without being asked for.
+    expect(bench.images.kept).toEqual([node, python]);
+    await manager.warm({ image: "python", memoryMiB: 128 });
+    expect(bench.guests.saved.filter(({ isDisposed }) => isDisposed)).not.toHaveLength(0);
+    await expect.poll(() => bench.images.kept).toEqual([python, python]);
+    await manager.close({ sandboxes: "stop" });
+    expect(bench.images.kept).toEqual([]);
+  });
+
+  it("counts as in use as long as guests of it run ahead", async () => {
+    bench.guests.canSave = false;
+    const ahead = await bench.open({ warmGuests: 1 });
+    onTestFinished(() => ahead.close({ sandboxes: "detach" }));
+    await ahead.warm({ image: "python" });
+    await ahead.warm({ image: "python" });
+    expect(bench.images.kept).toEqual([bench.images.images.get("python")!.digest]);
+    await ahead.close({ sandboxes: "stop" });
+    expect(bench.images.kept).toEqual([]);
+  });
+
   it("is downloaded, and held until its template is there", async () => {
     let holds = 0;
     bench.guests.beforeMake = async () => void ({ holds } = bench.images);

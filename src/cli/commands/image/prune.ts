@@ -1,8 +1,10 @@
 /** `msb-ts image prune`. */
-import type { RemovedImages } from "../../../oci/image.js";
+import { isDigest } from "../../../oci/digest.js";
+import type { PrunedImages } from "../../../oci/image.js";
 import { CliCommand, type JsonOpts, UsageError } from "../../command.js";
 import { confirm } from "../../confirm.js";
 import type { CliContext } from "../../context.js";
+import { familiar } from "../../format.js";
 import { printJson, printLine } from "../../output.js";
 import { printRemoved } from "./summary.js";
 
@@ -11,17 +13,20 @@ interface PruneOpts extends JsonOpts {
   readonly yes?: true;
 }
 
-const NOTHING: RemovedImages = { names: [], digests: [], freedBytes: 0 };
+const NOTHING: PrunedImages = { names: [], digests: [], freedBytes: 0, warmed: [] };
 
 export function pruneCommand(ctx: CliContext): CliCommand {
   const command = new CliCommand("prune");
   return command
     .summary("remove what nobody needs")
     .description(
-      "Remove images without a name, interrupted downloads and disks that no image needs. What a sandbox uses " +
-        "or another command works on stays.",
+      "Remove images without a name, interrupted downloads and disks that no image needs. What a sandbox uses, " +
+        "a running server has warmed (msb-ts image warm) or another command works on stays.",
     )
-    .option("-a, --all", "also images with names, unless a sandbox uses them")
+    .option(
+      "-a, --all",
+      "also images with names, unless a sandbox uses them or a server has warmed them",
+    )
     .option("-y, --yes", "do not ask")
     .jsonOption()
     .example("Tidy up", "msb-ts image prune")
@@ -34,13 +39,22 @@ export function pruneCommand(ctx: CliContext): CliCommand {
       }
       const images = await ctx.images();
       const removed = await images.prune({ all: opts.all === true });
-      if (opts.json) printJson(ctx, removed);
-      else printRemoved(ctx, removed);
+      if (opts.json) return printJson(ctx, removed);
+      for (const name of removed.warmed) {
+        printLine(
+          ctx,
+          `Kept: ${isDigest(name) ? name : familiar(name)}, which a running server has warmed`,
+        );
+      }
+      printRemoved(ctx, removed);
     });
 }
 
 async function isConfirmed(ctx: CliContext, command: CliCommand): Promise<boolean> {
-  const answer = await confirm(ctx, "Every image that no sandbox uses is removed. Go on?");
+  const answer = await confirm(
+    ctx,
+    "Every image that no sandbox uses and no server has warmed is removed. Go on?",
+  );
   if (answer !== undefined) return answer;
   throw new UsageError(
     command,

@@ -20,7 +20,7 @@ export function rmCommand(ctx: CliContext): CliCommand {
     .argument("<name...>", "names, digests, or the first digits of a digest")
     .option(
       "--force",
-      "also an image that a sandbox uses, and all names of one that is given by its digest",
+      "also an image that a sandbox uses or a server has warmed, and all names of one that is given by its digest",
     )
     .jsonOption()
     .example("One name", "msb-ts image rm python:3.11")

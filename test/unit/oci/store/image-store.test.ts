@@ -273,13 +273,40 @@ describe("names", () => {
     const [fileName] = await readdir(paths.imageTagRoot);
     const path = join(paths.imageTagRoot, fileName!);
     await writeFile(path, JSON.stringify({ version: 2, something: "new" }));
-    for (const removing of [store.prune({ all: true }), store.remove([image.manifest.digest])]) {
-      await expect(removing).rejects.toMatchObject({
+    const removals = [
+      () => store.prune({ all: true }),
+      () => store.remove([image.manifest.digest]),
+    ];
+    for (const remove of removals) {
+      await expect(remove()).rejects.toMatchObject({
         code: "MSB_ERR_HOME_UNUSABLE",
         message: expect.stringContaining(path),
       });
     }
     expect(await digests()).toEqual(all(image));
+  });
+});
+
+const NOTHING = { names: [], digests: [], freedBytes: 0, warmed: [] };
+
+describe("an image that is kept", () => {
+  test("loses its last name by force only, and goes when nobody keeps it any more", async () => {
+    const { store, put, digests } = await fixture();
+    const image = await put("python", makeImage());
+    const { digest } = image.manifest;
+    const kept = await store.keep(digest);
+    await expect(store.remove([python])).rejects.toMatchObject({
+      code: "MSB_ERR_IMAGE_IN_USE",
+      message: expect.stringMatching(/A running server has warmed.*image warm/),
+      details: { digest },
+    });
+    expect(await store.remove([python], { force: true })).toMatchObject({
+      names: [python],
+      digests: [],
+    });
+    expect(await digests()).toEqual(all(image));
+    await kept[Symbol.asyncDispose]();
+    expect(await store.prune({ all: false })).toMatchObject({ digests: [digest] });
   });
 });
 
@@ -292,7 +319,7 @@ describe("a prune", () => {
     const own = [...gone.blobs].filter(([digest]) => !kept.blobs.has(digest));
     const ownBytes = own.reduce((sum, [, bytes]) => sum + bytes.length, 0);
     expect(await store.prune({ all: false })).toEqual({
-      names: [],
+      ...NOTHING,
       digests: [gone.manifest.digest],
       freedBytes: ownBytes + "disk".length,
     });
@@ -301,7 +328,7 @@ describe("a prune", () => {
       keptDisk.slice(keptDisk.lastIndexOf("/") + 1),
     ]);
     expect(goneDisk).not.toBe(keptDisk);
-    expect(await store.prune({ all: false })).toEqual({ names: [], digests: [], freedBytes: 0 });
+    expect(await store.prune({ all: false })).toEqual(NOTHING);
   });
 
   test("of all images leaves those in use, with their names", async () => {
@@ -324,7 +351,7 @@ describe("a prune", () => {
     const disk = await makeDisk(paths, image);
     const pin = await store.pin();
     await pin.add(image.manifest.digest);
-    expect(await store.prune({ all: true })).toEqual({ names: [], digests: [], freedBytes: 0 });
+    expect(await store.prune({ all: true })).toEqual(NOTHING);
     expect(await readFile(disk, "utf8")).toBe("disk");
     await pin[Symbol.asyncDispose]();
     await pin[Symbol.asyncDispose]();
@@ -334,6 +361,27 @@ describe("a prune", () => {
     expect(await store.prune({ all: true })).toMatchObject({ names: [python] });
     expect(await digests()).toEqual(new Set());
     expect(await readdir(paths.imageDiskRoot)).toEqual([]);
+    expect(await readdir(paths.imagePinRoot)).toEqual([]);
+  });
+
+  test("leaves an image that is kept, with its names, and says so; and nothing that came meanwhile", async () => {
+    const { store, paths, put, digests } = await fixture();
+    const image = await put("python", makeImage({ layers: ["1"] }));
+    const nameless = await put(null, makeImage({ layers: ["2"] }));
+    const { digest } = image.manifest;
+    const kept = [await store.keep(digest), await store.keep(nameless.manifest.digest)];
+    await store.blobs.add(chunked(Buffer.from("layer")), "x");
+    const pruned = await store.prune({ all: true });
+    expect(pruned).toMatchObject({ names: [], digests: [] });
+    expect(pruned.warmed.toSorted()).toEqual([python, nameless.manifest.digest]);
+    expect(await digests()).toEqual(new Set([...all(image), ...all(nameless)]));
+    // Where names are left alone, or a sandbox uses it, too, it is not what keeps it.
+    const inUse = new Set([digest]);
+    const { warmed } = await store.prune({ all: false });
+    expect(warmed).toEqual([nameless.manifest.digest]);
+    expect((await store.prune({ all: true, inUse })).warmed).toEqual(warmed);
+    for (const pin of kept) await pin[Symbol.asyncDispose]();
+    expect(await store.prune({ all: true })).toMatchObject({ names: [python], warmed: [] });
     expect(await readdir(paths.imagePinRoot)).toEqual([]);
   });
 
@@ -392,7 +440,7 @@ describe("a prune", () => {
 
   test("of an empty home finds nothing", async () => {
     const { store } = await fixture();
-    expect(await store.prune({ all: true })).toEqual({ names: [], digests: [], freedBytes: 0 });
+    expect(await store.prune({ all: true })).toEqual(NOTHING);
   });
 });
 

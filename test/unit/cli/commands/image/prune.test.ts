@@ -25,12 +25,26 @@ describe("image prune", () => {
     );
     images.removed = { names: [], digests: [], freedBytes: 5e6 };
     expect((await prune([], { images })).stdout).toBe("Freed: 5 MB\n");
-    expect(JSON.parse((await prune(["--json"], { images })).stdout)).toEqual(images.removed);
+    expect(JSON.parse((await prune(["--json"], { images })).stdout)).toEqual({
+      ...images.removed,
+      warmed: [],
+    });
+  });
+
+  it("says what stays because a server has warmed it", async () => {
+    const images = new FakeImages();
+    images.warmed = ["docker.io/library/python:latest", digestOfDigit("b")];
+    expect((await prune(["--all", "--yes"], { images })).stdout).toBe(
+      "Kept: python:latest, which a running server has warmed\n" +
+        `Kept: ${digestOfDigit("b")}, which a running server has warmed\nNothing to remove.\n`,
+    );
   });
 
   it.each(["y\n", "Yes\n", " y "])("--all goes on after %j", async (stdin) => {
     const { exitCode, stderr, images } = await prune(["--all"], { ...AT_TERMINAL, stdin });
-    expect(stderr).toBe("Every image that no sandbox uses is removed. Go on? [y/N] ");
+    expect(stderr).toBe(
+      "Every image that no sandbox uses and no server has warmed is removed. Go on? [y/N] ",
+    );
     expect(images.calls).toEqual([{ method: "prune", args: [{ all: true }] }]);
     expect(exitCode).toBe(0);
   });
@@ -44,7 +58,7 @@ describe("image prune", () => {
 
   it("--all --json is a document also after a no", async () => {
     const { stdout } = await prune(["--all", "--json"], { ...AT_TERMINAL, stdin: "n\n" });
-    expect(JSON.parse(stdout)).toEqual({ names: [], digests: [], freedBytes: 0 });
+    expect(JSON.parse(stdout)).toEqual({ names: [], digests: [], freedBytes: 0, warmed: [] });
   });
 
   it.each([
