@@ -2,6 +2,7 @@
 import { open } from "node:fs/promises";
 import { MsbError } from "../errors.js";
 import { CPIO_MAGIC } from "./cpio.js";
+import { diskNotFound } from "./disk-error.js";
 import { EROFS_MAGIC, EROFS_SUPER_OFFSET } from "./erofs-format.js";
 
 /** Both kinds have their superblock at 1024; this covers what is looked at. */
@@ -38,12 +39,8 @@ export async function checkExt4Disk(path: string): Promise<void> {
 }
 
 async function readHead(path: string, kind: string): Promise<{ head: Buffer; sizeBytes: number }> {
-  const file = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
-    throw new MsbError(
-      "MSB_ERR_DISK_NOT_FOUND",
-      `The disk ${path} cannot be opened (${error.code ?? error.message}).`,
-      { cause: error, details: { path } },
-    );
+  const file = await open(path, "r").catch((error: unknown) => {
+    throw diskNotFound(path, error);
   });
   try {
     const info = await file.stat();

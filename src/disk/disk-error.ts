@@ -1,7 +1,7 @@
-/** Errors that every disk writer can meet. */
+/** Errors that whoever reads or writes disks can meet. */
 import { dirname } from "node:path";
-import { MsbError } from "../errors.js";
-import { isSpaceCode } from "../util/file-error.js";
+import { messageOf, MsbError } from "../errors.js";
+import { errnoOf, isSpaceCode } from "../util/file-error.js";
 
 /** MSB_ERR_NO_SPACE if that is what `error` says, else `error` itself. */
 export function spaceError(error: unknown, path: string, sizeBytes: number): unknown {
@@ -17,4 +17,12 @@ export function spaceError(error: unknown, path: string, sizeBytes: number): unk
       `Free space in ${dirname(path)}, or set MSB_HOME to a folder with more.`,
     { cause: error, details: { path, sizeBytes, errno: code } },
   );
+}
+
+export function diskNotFound(path: string, error: unknown): MsbError {
+  const why = errnoOf(error) ?? messageOf(error);
+  return new MsbError("MSB_ERR_DISK_NOT_FOUND", `The disk ${path} cannot be opened (${why}).`, {
+    cause: error,
+    details: { path },
+  });
 }

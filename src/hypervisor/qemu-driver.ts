@@ -57,11 +57,11 @@ export class QemuDriver implements HypervisorDriver {
   async saving(): Promise<VmSaving | null> {
     const { accelerator, native } = this.#opts;
     if (accelerator !== "tcg" || process.platform !== "linux") return null;
-    return new QemuSaving(
-      native,
-      (config, purpose, opts) => this.#start(config, purpose, opts),
-      () => this.#fingerprint(),
-    );
+    return new QemuSaving(native, {
+      check: checkConfig,
+      start: (config, purpose, opts) => this.#start(config, purpose, opts),
+      fingerprint: () => this.#fingerprint(),
+    });
   }
 
   async undecided(): Promise<null> {
@@ -78,7 +78,7 @@ export class QemuDriver implements HypervisorDriver {
 
   async #start(config: VmConfig, purpose: QemuPurpose, opts: StartQemuOpts): Promise<VmProcess> {
     const { native, paths, vmmPath, accelerator, kernelPath, tscKhz } = this.#opts;
-    await checkVmConfig(config, { maxVcpus: MAX_VCPUS });
+    await checkConfig(config);
     const qemu = await this.#opts.findQemu();
     const machine = { accelerator, kernelPath, tscKhz: tscKhz() };
     return VmProcess.start(native, config, {
@@ -90,4 +90,8 @@ export class QemuDriver implements HypervisorDriver {
       hasMonitor: purpose !== "boot",
     });
   }
+}
+
+function checkConfig(config: VmConfig): Promise<void> {
+  return checkVmConfig(config, { maxVcpus: MAX_VCPUS });
 }

@@ -3,6 +3,7 @@
  * devices is a second one. A VM that goes on maps the memory privately, so all of them share what none has written to.
  */
 import * as fs from "node:fs";
+import { diskNotFound } from "../disk/disk-error.js";
 import { messageOf, MsbError } from "../errors.js";
 import type { NativeBinding } from "../native/binding.js";
 import { abortable, throwIfAborted } from "../util/async.js";
@@ -29,19 +30,33 @@ export type StartQemu = (
   opts: StartQemuOpts,
 ) => Promise<VmProcess>;
 
+/** What of its driver it uses. */
+export interface QemuStarter {
+  /** Throws what is wrong with a config; `start` does the same. */
+  readonly check: (config: VmConfig) => Promise<void>;
+  readonly start: StartQemu;
+  readonly fingerprint: () => Promise<string>;
+}
+
 export class QemuSaving implements VmSaving {
   constructor(
     private readonly native: NativeBinding,
-    private readonly start: StartQemu,
-    readonly fingerprint: () => Promise<string>,
+    private readonly qemu: QemuStarter,
   ) {}
 
+  fingerprint(): Promise<string> {
+    return this.qemu.fingerprint();
+  }
+
   async boot(config: VmConfig, opts: { signal?: AbortSignal } = {}): Promise<SavableVm> {
+    const disk = requireDisk(config);
+    // Before there are files of that size, of that path.
+    await this.qemu.check(config);
     const files = new SavedFiles(this.native);
     try {
       const memory = files.add(this.native.createMemoryFile(config.memoryMiB * MIB));
-      files.add(fs.openSync(requireDisk(config), "r"));
-      const vm = await this.start(config, "save", { ...opts, files: [memory] });
+      files.add(openDisk(disk));
+      const vm = await this.qemu.start(config, "save", { ...opts, files: [memory] });
       void vm.exited.then(() => {
         if (!files.isSaved) files[Symbol.dispose]();
       });
@@ -68,7 +83,7 @@ export class QemuSaving implements VmSaving {
     const state = saved.openState();
     let vm: VmProcess;
     try {
-      vm = await this.start(config, "resume", { ...opts, files: [saved.memory, state] });
+      vm = await this.qemu.start(config, "resume", { ...opts, files: [saved.memory, state] });
     } finally {
       fs.closeSync(state);
     }
@@ -181,4 +196,13 @@ async function saveState(vm: VmProcess, signal: AbortSignal): Promise<Buffer> {
 function requireDisk({ upperDisk }: VmConfig): string {
   if (upperDisk !== null) return upperDisk;
   throw different("upperDisk", "changes in memory only cannot be saved");
+}
+
+/** Throws MSB_ERR_DISK_NOT_FOUND, though it was looked at a moment ago. */
+function openDisk(path: string): number {
+  try {
+    return fs.openSync(path, "r");
+  } catch (error) {
+    throw diskNotFound(path, error);
+  }
 }

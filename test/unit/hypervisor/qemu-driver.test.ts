@@ -65,9 +65,22 @@ describe("QEMU as a driver", () => {
     "checks the config of a VM that is to be kept as that of any other",
     async () => {
       const saving = (await (await driver("tcg")).saving())!;
-      const config = { ...fakeConfig, memoryMiB: 1, upperDisk: "/dev/null" };
+      const folder = await tempDir();
+      const initramfs = join(folder, "boot.cpio");
+      await writeFile(initramfs, "070701".padEnd(2048, "0"));
+      const config = { ...fakeConfig, upperDisk: "/dev/null" };
       await expect(saving.boot({ ...config, vcpuCount: 0 })).rejects.toMatchObject({
         code: "MSB_ERR_INVALID_ARGUMENT",
+      });
+      // Before there is memory of that size, and before the private disk is opened.
+      await expect(saving.boot({ ...config, memoryMiB: -1 })).rejects.toMatchObject({
+        details: { option: "memoryMiB" },
+      });
+      const imageDisk = join(folder, "image.erofs");
+      const missing = { ...config, initramfs, imageDisk, upperDisk: join(folder, "nope") };
+      await expect(saving.boot(missing)).rejects.toMatchObject({
+        code: "MSB_ERR_DISK_NOT_FOUND",
+        details: { path: imageDisk },
       });
     },
   );

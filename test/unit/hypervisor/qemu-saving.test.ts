@@ -3,7 +3,11 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { SavableVm, SavedVm, VmConfig } from "../../../src/hypervisor/driver.js";
 import type { QemuPurpose } from "../../../src/hypervisor/qemu-args.js";
-import { QemuSaving, type StartQemuOpts } from "../../../src/hypervisor/qemu-saving.js";
+import {
+  QemuSaving,
+  type StartQemu,
+  type StartQemuOpts,
+} from "../../../src/hypervisor/qemu-saving.js";
 import type { VmProcess } from "../../../src/hypervisor/vm-process.js";
 import { loadNative } from "../../../src/native/binding.js";
 import { fakeConfig, FakeVm } from "../../helpers/fake-driver.js";
@@ -28,6 +32,7 @@ describe("saved VMs of QEMU", () => {
   let saving: QemuSaving;
   let started: Started[];
   let openBefore: number;
+  let checked: VmConfig[];
   beforeEach(async () => {
     qemu = await FakeQemu.start();
     qemu.saves(STATE);
@@ -35,13 +40,17 @@ describe("saved VMs of QEMU", () => {
     fs.writeFileSync(upperDisk, "u".repeat(UPPER_BYTES));
     config = { ...fakeConfig, memoryMiB: 1, upperDisk };
     started = [];
-    saving = new QemuSaving(
-      loadNative(),
-      async (...args) => start(...args),
-      async () => "one",
-    );
+    checked = [];
+    saving = savingWith(async (...args) => start(...args));
     openBefore = ourFiles().length;
   });
+
+  const savingWith = (startQemu: StartQemu): QemuSaving =>
+    new QemuSaving(loadNative(), {
+      check: async (of) => void checked.push(of),
+      start: startQemu,
+      fingerprint: async () => "one",
+    });
 
   function start(of: VmConfig, purpose: QemuPurpose, { files = [] }: StartQemuOpts): VmProcess {
     const contents = files.map((fd) => {
@@ -165,11 +174,22 @@ describe("saved VMs of QEMU", () => {
     expect(ourFiles()).toHaveLength(openBefore);
   });
 
+  it("whose private disk is gone after it was looked at are not booted, and leave no file", async () => {
+    const upperDisk = `${config.upperDisk!}.gone`;
+    await expect(saving.boot({ ...config, upperDisk })).rejects.toMatchObject({
+      code: "MSB_ERR_DISK_NOT_FOUND",
+      message: `The disk ${upperDisk} cannot be opened (ENOENT).`,
+      details: { path: upperDisk },
+    });
+    expect([checked.length, started.length]).toEqual([1, 0]);
+    expect(ourFiles()).toHaveLength(openBefore);
+  });
+
   it("whose boot fails, or that end before they are saved, leave no file", async () => {
     const noQemu = async (): Promise<never> => {
       throw new Error("no QEMU");
     };
-    const failing = new QemuSaving(loadNative(), noQemu, async () => "one");
+    const failing = savingWith(noQemu);
     await expect(failing.boot(config)).rejects.toThrow("no QEMU");
     expect(ourFiles()).toHaveLength(openBefore);
 
