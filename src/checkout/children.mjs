@@ -1,18 +1,22 @@
 /**
  * Programs that somebody at a terminal waits for. Each is a group of its own, so that a signal to this process reaches
- * all of them, and once; then nothing more is started, and what does not end in time is killed.
+ * all of them, and once; then nothing more is started, and what does not end in time, or before a second signal, is
+ * killed.
  */
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 
 const GRACE_MS = 10_000;
+/** A terminal sends a signal to npm, too, which passes it on: what comes so soon is the same one. */
+const ECHO_MS = 500;
 /** What is kept of the output of a program that is not shown. */
 const TAIL_CHARS = 16_384;
 
 export class Children {
   /** The signal that asked for the end of everything; undefined as long as nobody did. */
   stoppedBy;
-  #stops = new Set();
+  #stoppedAt = 0;
+  #running = new Set();
   #abort = new AbortController();
 
   constructor(cwd) {
@@ -22,8 +26,15 @@ export class Children {
 
   /** As if this process had got the signal. */
   stop(name) {
-    this.stoppedBy ??= name;
-    for (const stop of this.#stops) stop(name);
+    if (this.stoppedBy === undefined) {
+      this.stoppedBy = name;
+      this.#stoppedAt = performance.now();
+    }
+    const isSecond = performance.now() - this.#stoppedAt >= ECHO_MS;
+    for (const { stop, force } of this.#running) {
+      stop(name);
+      if (isSecond) force(name);
+    }
     this.#abort.abort(new Stopped(name));
   }
 
@@ -40,7 +51,7 @@ export class Children {
   /**
    * Starts a program; `ended` is its exit code or signal, `stop` asks it to end. `signals` says whom signals are passed
    * to: its whole `group`, its `leader`, or `nobody` when the terminal does it. `graceMs`: Infinity for what must not be
-   * killed.
+   * killed, which is asked a second time then.
    */
   start(command, args, opts = {}) {
     this.signal.throwIfAborted();
@@ -51,17 +62,26 @@ export class Children {
       detached: signals !== "nobody",
       env: { ...process.env, ...env },
     });
+    const send = (signal) => signalChild(child, signals, signal);
     let isAsked = false;
-    // Once: npm passes on what the terminal has sent already, and a second signal is no request to most programs.
+    let grace;
+    // Once: a second signal is no request to most programs.
     const stop = (name) => {
-      if (!isAsked) stopChild(child, { name, signals, graceMs });
+      if (isAsked) return;
       isAsked = true;
+      send(name);
+      if (graceMs !== Infinity) grace = setTimeout(() => send("SIGKILL"), graceMs).unref();
     };
-    this.#stops.add(stop);
+    const force = (name) => send(graceMs === Infinity ? name : "SIGKILL");
+    const running = { stop, force };
+    this.#running.add(running);
     const ended = new Promise((resolve, reject) => {
       child.once("error", reject);
       child.once("close", (code, signal) => resolve(code ?? signal));
-    }).finally(() => this.#stops.delete(stop));
+    }).finally(() => {
+      clearTimeout(grace);
+      this.#running.delete(running);
+    });
     // Who waits for it hears of a failure; nobody has to.
     ended.catch(() => {});
     return { child, ended, stop };
@@ -104,15 +124,11 @@ export class Stopped extends Error {
   }
 }
 
-function stopChild(child, { name, signals, graceMs }) {
+function signalChild(child, signals, signal) {
   if (child.pid === undefined || signals === "nobody") return;
-  const send = (signal) => {
-    try {
-      process.kill(signals === "group" ? -child.pid : child.pid, signal);
-    } catch {
-      // It has ended.
-    }
-  };
-  send(name);
-  if (graceMs !== Infinity) setTimeout(() => send("SIGKILL"), graceMs).unref();
+  try {
+    process.kill(signals === "group" ? -child.pid : child.pid, signal);
+  } catch {
+    // It has ended.
+  }
 }

@@ -35,8 +35,23 @@ export class OwnServer {
   async stop() {
     this.server.stop("SIGTERM");
     const code = await this.server.ended;
+    await endVms(this.home);
     rmSync(this.home, { recursive: true, force: true });
     return code;
+  }
+}
+
+/** A server that was killed leaves its microVMs to the next one, and here there is none. */
+async function endVms(home) {
+  const dist = (path) => import(pathToFileURL(join(project, "dist", path)).href);
+  const { msbPaths } = await dist("paths.js");
+  const { runningVms } = await dist("hypervisor/vm-folder.js");
+  const { VmProcess } = await dist("hypervisor/vm-process.js");
+  const { loadNative } = await dist("native/binding.js");
+  const paths = msbPaths(home);
+  for (const id of await runningVms(paths.vmRoot)) {
+    const vm = await VmProcess.adopt(loadNative(), id, paths);
+    if (!("ended" in vm)) await vm.stop();
   }
 }
 

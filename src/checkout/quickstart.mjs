@@ -1,6 +1,6 @@
 /**
  * `npm run quickstart`: from a fresh checkout to Python in a microVM. What is there already is left as it is; what was
- * started is stopped at the end, whatever the end is.
+ * started is stopped at the end, whatever the end is. A first Ctrl-C asks it to, a second one kills it.
  *
  *   npm run quickstart [-- --yes]      --yes: install missing system packages without asking
  */
@@ -33,6 +33,9 @@ const mayInstall = values.yes || process.env.CI || process.getuid() === 0 ? "yes
 const NPM_GRACE_MS = 2_000;
 
 const children = new Children(project);
+children.signal.addEventListener("abort", () => {
+  console.error("\nquickstart: stopping what runs; a second Ctrl-C kills it.");
+});
 const stages = new Stages(11);
 /** What is to be stopped in the end. */
 let server;

@@ -71,7 +71,8 @@ async function runAsRoot(children, command, args) {
  */
 async function runBySudo(children, command, args) {
   const code = await children.run(command, args, { signals: "nobody", graceMs: Infinity });
-  if (code === "SIGINT" || code === 128 + constants.signals.SIGINT) children.stop("SIGINT");
+  const isInterrupted = code === "SIGINT" || code === 128 + constants.signals.SIGINT;
+  if (isInterrupted && !children.signal.aborted) children.stop("SIGINT");
   children.signal.throwIfAborted();
   return code;
 }

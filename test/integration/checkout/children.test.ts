@@ -6,14 +6,14 @@ import { runProgram } from "../../helpers/run-program.js";
 const PROGRAM = fileURLToPath(new URL("children-program.mjs", import.meta.url));
 const NEVER_MS = "600000";
 
-/** With a signal as soon as the script says `ready`. */
+/** With a signal as soon as the script says `ready`, and another one when it says `asked`. */
 const run = (
   { signals, graceMs }: { signals: "group" | "leader"; graceMs: string },
   script: string,
-  signal?: NodeJS.Signals,
+  ...sent: readonly NodeJS.Signals[]
 ) =>
   runProgram([process.execPath, PROGRAM, signals, graceMs, script], {
-    ...(signal !== undefined && { signals: [["ready", signal] as const] }),
+    signals: sent.map((signal, index) => [index === 0 ? "ready" : "asked", signal] as const),
   });
 
 describe("programs of a checkout", () => {
@@ -42,6 +42,33 @@ describe("programs of a checkout", () => {
     const [pid, ...rest] = end.stdout.trimEnd().split("\n");
     expect([end.exitCode, rest]).toEqual([130, ["ended by SIGINT"]]);
     expect(await isRunning(Number(pid))).toBe(false);
+  });
+
+  it.each(["group", "leader"] as const)(
+    "that do not end are killed by a second signal, of the %s",
+    async (signals) => {
+      const script =
+        "trap 'sleep 1; echo asked >&2' INT; echo $$; echo ready >&2; while :; do sleep 0.1; done";
+      const end = await run({ signals, graceMs: NEVER_MS }, script, "SIGINT", "SIGINT");
+      const [pid, ...rest] = end.stdout.trimEnd().split("\n");
+      expect([end.exitCode, rest]).toEqual([130, ["ended by SIGINT"]]);
+      expect(await isRunning(Number(pid))).toBe(false);
+    },
+  );
+
+  it("end in their own time when the second signal is the first one, passed on by npm", async () => {
+    const script =
+      "trap 'echo asked >&2; sleep 2; echo done; exit' INT; echo ready >&2; while :; do sleep 0.1; done";
+    const end = await run({ signals: "group", graceMs: NEVER_MS }, script, "SIGINT", "SIGINT");
+    expect(end).toMatchObject({ exitCode: 130, stdout: "done\nended by SIGINT\n" });
+  });
+
+  it("are asked a second time when they must not be killed", async () => {
+    const script =
+      "trap 'trap \"echo again; exit\" INT; sleep 1; echo asked >&2' INT; echo ready >&2; " +
+      "while :; do sleep 0.1; done";
+    const end = await run({ signals: "leader", graceMs: "Infinity" }, script, "SIGINT", "SIGINT");
+    expect(end).toMatchObject({ exitCode: 130, stdout: "again\nended by SIGINT\n" });
   });
 
   it("end in their own time when they must not be killed, and what they run is left alone", async () => {
