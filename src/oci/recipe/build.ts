@@ -21,6 +21,7 @@ import { hostMirrors, mirrorsOf } from "./mirrors.js";
 import { mmdebstrapCall } from "./mmdebstrap.js";
 import { ownedTool } from "./owned-tool.js";
 import { type Recipe, readRecipe } from "./recipe.js";
+import { sweepRecipeFolders } from "./stale-folders.js";
 
 export const MMDEBSTRAP_HINT =
   "install the packages mmdebstrap and debian-archive-keyring (as a user who is not root: uidmap, too)";
@@ -82,6 +83,9 @@ async function packagesLayer(
       : mirrorsOf(debianMirror, recipe.suite);
   const isRoot = process.getuid?.() === 0;
   const call = mmdebstrapCall(recipe, { debianArchitecture, mirrors, isRoot, env });
+  await sweepRecipeFolders(call.env["TMPDIR"] || "/tmp", {
+    ...(isRoot ? {} : { unshareHelper: [tool, "--unshare-helper"] as const }),
+  });
   const progress = new BuildProgress(opts.onProgress ?? (() => {}));
   const unwanted = new AbortController();
   const signals = [unwanted.signal, ...(opts.signal === undefined ? [] : [opts.signal])];

@@ -1,7 +1,12 @@
 /**
  * A tool that mounts and fills a folder for temporary files, tied to the process that starts it: when that is killed, the
- * tool is asked to end and its files go. Its mounts are its own, so they go with its last process whatever happens.
+ * tool is asked to end and its files go. Where all of them are killed at once, the next sweep finds the folder without
+ * anybody who has its lock (`stale-folders.ts`). Its mounts are its own, so they go with its last process whatever happens.
  */
+
+export const FOLDER_PREFIX = "msb-recipe-";
+/** In the folder; locked as long as the shell, the tool or anything that the tool has started is there. */
+export const LOCK_NAME = "lock";
 
 /** Sent to the shell, and to nobody else, when its parent is gone. */
 const ORPHAN_SIGNAL = "USR1";
@@ -15,10 +20,11 @@ const PRIVATE_MOUNTS = "unshare --mount --propagation private";
  * anything is removed. No mount of the tool is seen from here, so what is removed is nothing but its files.
  */
 const SCRIPT = `
-TMPDIR=$(mktemp -d "\${TMPDIR:-/tmp}/msb-recipe-XXXXXX") || exit
+TMPDIR=$(mktemp -d "\${TMPDIR:-/tmp}/${FOLDER_PREFIX}XXXXXX") || exit
 export TMPDIR
 trap 'rm -rf "$TMPDIR"; exit 143' TERM
 trap 'kill -TERM 0' ${ORPHAN_SIGNAL}
+exec 9>"$TMPDIR/${LOCK_NAME}" && flock --exclusive --nonblock 9 || exit
 chmod 711 "$TMPDIR"
 mkfifo "$TMPDIR/stderr" || exit
 [ "$(id -u)" != 0 ] || ! ${PRIVATE_MOUNTS} true 2>/dev/null || set -- ${PRIVATE_MOUNTS} "$@"

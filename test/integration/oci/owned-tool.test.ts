@@ -1,7 +1,8 @@
-import { mkdir, readdir } from "node:fs/promises";
+import { mkdir, readdir, readFile, realpath, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ownedTool } from "../../../src/oci/recipe/owned-tool.js";
+import { sweepRecipeFolders } from "../../../src/oci/recipe/stale-folders.js";
 import { streamTool, type ToolResult } from "../../../src/util/process.js";
 import { tempDir } from "../../helpers/temp-dir.js";
 
@@ -74,4 +75,105 @@ test("when it is stopped it may clean up, and has said so", async () => {
   controller.abort();
   await expect(running).rejects.toMatchObject({ code: "MSB_ERR_ABORTED" });
   expect(await readdir(temp)).toEqual([]);
+});
+
+describe("a sweep", () => {
+  const KILLED = 'mkdir "$TMPDIR/a"; touch "$TMPDIR/a/file"; kill -KILL 0';
+
+  /** As if it was made so long ago. */
+  async function age(folder: string, seconds: number): Promise<void> {
+    const at = new Date(Date.now() - seconds * 1_000);
+    await utimes(folder, at, at);
+  }
+
+  /** The folder of a tool that was killed with its whole group. */
+  async function killed() {
+    const { temp, run } = await setUp();
+    expect((await run(KILLED)).failure?.signal).toBe("SIGKILL");
+    const [name] = await readdir(temp);
+    const folder = join(temp, name!);
+    return { temp, run, folder };
+  }
+
+  test("removes the folder of a tool that was killed with all that would have removed it", async () => {
+    const { temp, folder } = await killed();
+    // It may be about to get its lock.
+    await sweepRecipeFolders(temp);
+    expect(await readdir(folder)).toContain("a");
+    await age(folder, 60);
+    await sweepRecipeFolders(temp);
+    expect(await readdir(temp)).toEqual([]);
+  });
+
+  test("leaves the folder of a tool that runs, though its shell was killed", async () => {
+    const { temp, run } = await setUp();
+    const script =
+      'trap "" TERM; echo $PPID >"$TMPDIR/shell"; sleep 600 & echo $! >"$TMPDIR/pid"; wait';
+    const running = run(script);
+    const pid = async (name: string): Promise<number> => {
+      const [folder] = await readdir(temp);
+      return Number(await readFile(join(temp, folder!, name), "utf8"));
+    };
+    await expect.poll(() => pid("pid").catch(() => 0)).toBeGreaterThan(1);
+    const [shell, sleeper] = [await pid("shell"), await pid("pid")];
+    const [name] = await readdir(temp);
+    const folder = join(temp, name!);
+    await age(folder, 100_000);
+    await sweepRecipeFolders(temp);
+    process.kill(shell, "SIGKILL");
+    await sweepRecipeFolders(temp);
+    expect(await readdir(folder)).toContain("pid");
+    process.kill(sleeper, "SIGKILL");
+    expect((await running).failure?.signal).toBe("SIGKILL");
+    await age(folder, 60);
+    // What is left of the group ends in its own time.
+    await expect.poll(() => sweepRecipeFolders(temp).then(() => readdir(temp))).toEqual([]);
+  });
+
+  test("leaves what somebody has mounted in one, links, and what is another's by its name", async () => {
+    const { temp, folder } = await killed();
+    const kept = join(temp, "kept");
+    await mkdir(kept);
+    await writeFile(join(kept, "file"), "");
+    await symlink(kept, join(temp, "msb-recipe-link"));
+    await symlink(kept, join(folder, "link"));
+    await age(folder, 60);
+    const inside = `${await realpath(folder)}/a`.replaceAll(" ", "\\040");
+    const readMounts = async (): Promise<string> =>
+      `30 23 0:26 / / rw\n31 30 0:27 / ${inside} rw,relatime - tmpfs tmpfs rw\n`;
+    await sweepRecipeFolders(temp, { readMounts });
+    expect(await readdir(temp)).toHaveLength(3);
+    await sweepRecipeFolders(temp);
+    expect((await readdir(temp)).toSorted()).toEqual(["kept", "msb-recipe-link"]);
+    expect(await readdir(kept)).toEqual(["file"]);
+    await sweepRecipeFolders(join(temp, "nothing"));
+  });
+
+  test("enters the tool's namespace for what this user may not remove, and only then", async () => {
+    const { temp, folder } = await killed();
+    await age(folder, 60);
+    const bin = await tempDir();
+    // Refuses as long as there is what stands for somebody else's folder.
+    const refusing = `[ ! -e "${folder}/a" ] || [ "$HELPED" = 1 ] || exit 1\nexec /bin/rm "$@"\n`;
+    await writeFile(join(bin, "rm"), `#!/bin/sh\n${refusing}`, { mode: 0o755 });
+    vi.stubEnv("PATH", `${bin}:${process.env["PATH"]}`);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    await sweepRecipeFolders(temp);
+    expect(await readdir(folder)).toContain("a");
+    await age(folder, 60);
+    await sweepRecipeFolders(temp, { unshareHelper: ["env", "HELPED=1"] });
+    expect(await readdir(temp)).toEqual([]);
+  });
+
+  test("removes one that never got its lock after a day only", async () => {
+    const { temp } = await setUp();
+    const folder = join(temp, "msb-recipe-abcdef");
+    await mkdir(folder);
+    await age(folder, 3_600);
+    await sweepRecipeFolders(temp);
+    expect(await readdir(temp)).toHaveLength(1);
+    await age(folder, 25 * 3_600);
+    await sweepRecipeFolders(temp);
+    expect(await readdir(temp)).toEqual([]);
+  });
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Digest } from "../../../src/oci/digest.js";
@@ -93,9 +93,13 @@ describe("a recipe", () => {
   );
 
   test(
-    "that asks for what there is not fails with mmdebstrap's last words, and nothing is left",
+    "that asks for what there is not fails with mmdebstrap's last words, and nothing is left, also of killed ones",
     async () => {
       const { dir, temp, paths, store, env } = await setUp();
+      const stale = join(temp, "msb-recipe-killed");
+      await mkdir(stale);
+      await writeFile(join(stale, "lock"), "");
+      await utimes(stale, 0, 0);
       const folder = await writeRecipe(join(dir, "recipe"), { packages: ["no-such-package"] });
       await expect(buildRecipe(folder, { store, env })).rejects.toMatchObject({
         code: "MSB_ERR_RECIPE_FAILED",
