@@ -20,9 +20,10 @@ const TASK = "Which of the first 50 Fibonacci numbers is the largest prime?";
 const WHERE = { sandbox: `agent-${process.pid}`, namespace: "default" };
 
 const { MSB_SERVER_URL = "http://127.0.0.1:5555", MSB_API_KEY } = process.env;
-const headers = MSB_API_KEY ? { authorization: `Bearer ${MSB_API_KEY}` } : undefined;
+/** @type {Record<string, string>} */
+const headers = MSB_API_KEY ? { authorization: `Bearer ${MSB_API_KEY}` } : {};
 const transport = new StreamableHTTPClientTransport(new URL("/mcp", MSB_SERVER_URL), {
-  requestInit: headers === undefined ? {} : { headers },
+  requestInit: { headers },
 });
 const client = new Client({ name: "mcp-agent", version: "1.0.0" });
 await client.connect(transport);
@@ -36,8 +37,16 @@ try {
   console.log("task:", TASK);
   console.log("answer:", await solve());
 } finally {
-  await callTool({ name: "sandbox_stop", arguments: WHERE });
   await client.close();
+  await removeSandbox();
+}
+
+/** The tool `sandbox_stop` keeps its files for the next start, and this one has none. */
+async function removeSandbox() {
+  const path = `/api/v1/sandboxes/${WHERE.namespace}/${WHERE.sandbox}?force=true`;
+  const answer = await fetch(new URL(path, MSB_SERVER_URL), { method: "DELETE", headers });
+  // 404: it was never there.
+  if (!answer.ok && answer.status !== 404) console.error("not removed:", await answer.text());
 }
 
 /** The loop. What is known so far goes to the model with every turn. */

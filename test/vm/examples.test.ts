@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { makeRecipeHome } from "../helpers/recipe-home.js";
 import { type ProgramEnd, runProgram } from "../helpers/run-program.js";
 import { TestServer } from "../helpers/server-process.js";
@@ -21,6 +21,11 @@ const runExample = (
     env: { MSB_SERVER_URL: url, MSB_API_KEY: "" },
   });
 
+async function sandboxesOf({ url }: TestServer): Promise<readonly unknown[]> {
+  const answer = await fetch(`${url}/api/v1/sandboxes`);
+  return ((await answer.json()) as { readonly sandboxes: unknown[] }).sandboxes;
+}
+
 describe.each(testDrivers)("examples under %s", (driver) => {
   let server: TestServer;
   beforeAll(async () => {
@@ -28,6 +33,9 @@ describe.each(testDrivers)("examples under %s", (driver) => {
   });
   // Throws when an example left a sandbox's process behind.
   afterAll(() => server?.[Symbol.asyncDispose]());
+  afterEach(async () => {
+    expect(await sandboxesOf(server)).toEqual([]);
+  });
 
   const run = (name: string, ...args: readonly string[]): Promise<ProgramEnd> =>
     runExample(server, name, args);
