@@ -17,8 +17,15 @@ import {
 export interface AgentConnectOpts {
   /** The boot's nonce, 32 hex digits; the same for every connection to one VM. */
   readonly nonce: string;
-  /** False only for the first connection to a VM that was just started. Default true. */
-  readonly mayBeResumed?: boolean;
+  /**
+   * May an earlier connection have ended within a frame? Not where there was none, nor where the last one was closed
+   * when nothing was under way to the guest. Default true.
+   */
+  readonly mayBeCutShort?: boolean;
+  /**
+   * Makes a guest that is ready one of its own, in the same round trip. From then on connections need the new nonce.
+   */
+  readonly resume?: GuestResume;
   /** Bounds connecting and the handshake. */
   readonly signal?: AbortSignal;
   /** Replaced by tests only. */
@@ -58,7 +65,7 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
    */
   static async connect(socketPath: string, opts: AgentConnectOpts): Promise<AgentClient> {
     const client = new AgentClient(socketPath, opts.nonce, opts.generation ?? PROTOCOL_GENERATION);
-    await client.#open(opts.mayBeResumed ?? true, opts.signal);
+    await client.#open(opts);
     return client;
   }
 
@@ -102,12 +109,6 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
   /** Makes the guest ready: root filesystem, devices, hostname, clock, entropy. Once a boot. */
   async setup(setup: GuestSetup, opts: { signal?: AbortSignal } = {}): Promise<SetupTiming[]> {
     return readSetupTimings(await this.requireConnection().request("core.setup", setup, opts));
-  }
-
-  /** Makes a guest that goes on from a saved state one of its own. From now on connections need the new nonce. */
-  async resume(resume: GuestResume, opts: { signal?: AbortSignal } = {}): Promise<void> {
-    await this.requireConnection().request("core.resume", resume, opts);
-    this.nonce = resume.nonce;
   }
 
   /** A round trip through the agent. */
@@ -208,7 +209,7 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
   }
 
   async #reattach(signal: AbortSignal | undefined): Promise<void> {
-    await this.#open(true, signal);
+    await this.#open(signal ? { signal } : {});
     const connection = this.requireConnection();
     const known = new Set(this.#hello.execs.map((exec) => exec.stream));
     await Promise.all(
@@ -222,10 +223,14 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
     );
   }
 
-  async #open(mayBeResumed: boolean, signal: AbortSignal | undefined): Promise<void> {
+  async #open(
+    opts: Pick<AgentConnectOpts, "mayBeCutShort" | "resume" | "signal"> = {},
+  ): Promise<void> {
+    const { mayBeCutShort = true, resume, signal } = opts;
+    const how = signal ? { signal } : {};
     const connection = await Connection.open(this.socketPath, {
-      mayBeResumed,
-      ...(signal ? { signal } : {}),
+      mayBeCutShort,
+      ...how,
       onClose: (error) => this.#disconnected(connection, error),
     });
     try {
@@ -234,7 +239,11 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
         session: connection.session,
         nonce: this.nonce,
       };
-      const reply = await connection.request("hello", fields, signal ? { signal } : {});
+      const greeting = connection.request("hello", fields, how);
+      // Without waiting: a guest that refuses the hello drops what comes after it.
+      const resuming = resume && connection.request("core.resume", resume, how);
+      resuming?.catch(() => {});
+      const reply = await greeting;
       if (reply.int("generation") !== this.generation) {
         throw guestError("hello", {
           code: "generation",
@@ -243,6 +252,8 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
         });
       }
       this.#hello = readHelloReply(reply);
+      await resuming;
+      if (resume !== undefined) this.nonce = resume.nonce;
       // Closed meanwhile: nobody would ever close this connection.
       if (this.#closeError !== undefined) throw this.#closeError;
     } catch (error) {

@@ -81,12 +81,12 @@ export class Connection {
   }
 
   /**
-   * Connects to the agent's unix socket; the caller sends `hello` next. `mayBeResumed` is true when
-   * the VM may have had a connection before. `onClose` is called once, with the reason.
+   * Connects to the agent's unix socket; the caller sends `hello` next. `mayBeCutShort` is true when an earlier
+   * connection may have ended within a frame. `onClose` is called once, with the reason.
    */
   static async open(
     socketPath: string,
-    opts: { mayBeResumed: boolean; onClose: (error: MsbError) => void; signal?: AbortSignal },
+    opts: { mayBeCutShort: boolean; onClose: (error: MsbError) => void; signal?: AbortSignal },
   ): Promise<Connection> {
     throwIfAborted(opts.signal, "Connecting to the guest agent");
     const socket = await new Promise<Socket>((resolve, reject) => {
@@ -107,7 +107,7 @@ export class Connection {
       });
     });
     const connection = new Connection(socket, randomBytes(16), opts.onClose);
-    if (opts.mayBeResumed) socket.write(Buffer.alloc(RESYNC_PADDING_BYTES));
+    if (opts.mayBeCutShort) socket.write(Buffer.alloc(RESYNC_PADDING_BYTES));
     return connection;
   }
 

@@ -129,8 +129,7 @@ export class ImageProvider {
       if (image === undefined || !isPlatformMatch(image.platform, platform)) continue;
       await pin.add(image.digest);
       // It may have been removed before it was held.
-      const held = await this.store.find(image.digest);
-      if (held !== undefined) return held;
+      if (await this.store.has(image.digest)) return image;
     }
     return undefined;
   }

@@ -53,12 +53,15 @@ export async function bootSandbox(sandbox: Sandbox, opts: BootSandboxOpts): Prom
   const event = { type: "booting", message: `The microVM ${id} boots.`, details: { vm: id } };
   sandbox.change("booting", { vm: { id, nonce: null, ...opts.context } }, event);
   const booted = await stages.run("vm", async () => {
-    // Before there is a VM, so that none is ever unknown.
-    await sandbox.save();
+    // Before there is a VM, so that none is ever unknown; one that runs ahead is known until it is written.
+    const saved = sandbox.save();
+    if (opts.headStart?.vmId == null) await saved;
+    saved.catch(() => {});
     throwIfAborted(signal, "The start");
     const how = { hostname, timeoutMs: deps.bootTimeoutMs, signal };
     const ahead = await startAhead(sandbox, config, opts, how);
     if (ahead !== undefined) return { guest: ahead, hasHeadStart: true };
+    await saved;
     return { guest: await deps.guests.boot(config, how), hasHeadStart: false };
   });
   const { timings } = booted.guest;

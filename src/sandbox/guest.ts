@@ -97,18 +97,22 @@ export class Guest implements RunningGuest, AsyncDisposable {
   ): Promise<Guest> {
     return Guest.#start(config, bootClock(opts), {
       start: (signal) => saving.resume(saved.vm, config, { signal }),
-      makeReady: (vm, nonce, signal) => makeOwn(vm, { nonce, opts, config, signal, saved }),
+      makeReady: (vm, nonce, signal) =>
+        // Whoever had it saved had left it when nothing was under way to it.
+        makeOwn(vm, { nonce, opts, config, signal, saved, mayBeCutShort: false }),
     });
   }
 
   /** The same for a guest that runs, whose agent's client is closed. It ends when that fails. */
   static async claim(ready: RunningGuest, opts: BootGuestOpts = {}): Promise<Guest> {
-    const { vm, nonce: known } = ready;
-    ready.agent.close();
+    const { vm, agent, nonce: known } = ready;
+    // Nothing is under way to a guest that is idle; to one that is just reconnected to there may be.
+    const mayBeCutShort = !agent.isConnected;
+    agent.close();
     return Guest.#start(vm, bootClock(opts), {
       start: async () => vm,
       makeReady: (_vm, nonce, signal) =>
-        makeOwn(vm, { nonce, opts, config: vm, signal, saved: { nonce: known } }),
+        makeOwn(vm, { nonce, opts, config: vm, signal, saved: { nonce: known }, mayBeCutShort }),
     });
   }
 
@@ -225,7 +229,7 @@ async function makeReady(vm: MicroVm, ready: ReadyOpts<VmConfig>): Promise<Ready
   const image = GUEST_DEVICES.image;
   const upper = config.upperDisk === null ? null : GUEST_DEVICES.upper;
   return whileAlive(vm, signal, "The boot", async () => {
-    const agent = await AgentClient.connect(vm.agentSocket, { nonce, mayBeResumed: false, signal });
+    const agent = await AgentClient.connect(vm.agentSocket, { nonce, mayBeCutShort: false, signal });
     return closedUnless(agent, async () => ({
       agent,
       guest: await agent.setup({ image, upper, ...identity(ready) }, { signal }),
@@ -235,15 +239,20 @@ async function makeReady(vm: MicroVm, ready: ReadyOpts<VmConfig>): Promise<Ready
 
 async function makeOwn(
   vm: MicroVm,
-  ready: ReadyOpts & { readonly saved: Pick<SavedGuest, "nonce"> },
+  ready: ReadyOpts & {
+    readonly saved: Pick<SavedGuest, "nonce">;
+    readonly mayBeCutShort: boolean;
+  },
 ): Promise<ReadyAgent> {
-  const { nonce, signal, saved } = ready;
+  const { nonce, signal, saved, mayBeCutShort } = ready;
   return whileAlive(vm, signal, "The start", async () => {
-    const agent = await AgentClient.connect(vm.agentSocket, { nonce: saved.nonce, signal });
-    return closedUnless(agent, async () => {
-      await agent.resume({ nonce, ...identity(ready) }, { signal });
-      return { agent, guest: [] };
+    const agent = await AgentClient.connect(vm.agentSocket, {
+      nonce: saved.nonce,
+      mayBeCutShort,
+      resume: { nonce, ...identity(ready) },
+      signal,
     });
+    return { agent, guest: [] };
   });
 }
 

@@ -91,8 +91,10 @@ async function replaceDisk(
   opts: { readonly makeUpperDisk: MakeUpperDisk; readonly signal: AbortSignal },
 ): Promise<void> {
   const { upperDisk } = sandbox.paths;
-  sandbox.update({ disk: null });
-  await sandbox.save();
+  if (sandbox.record.disk !== null) {
+    sandbox.update({ disk: null });
+    await sandbox.save();
+  }
   try {
     await rm(upperDisk, { force: true });
   } catch (error) {

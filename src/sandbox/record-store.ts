@@ -2,7 +2,7 @@
 import { lstat, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { messageOf } from "../errors.js";
 import type { MsbPaths, SandboxPaths } from "../paths.js";
-import { sweepTemp, tempName, writeFileAtomic } from "../util/atomic-file.js";
+import { replaceFile, sweepTemp, tempName } from "../util/atomic-file.js";
 import { errnoOf, fileError } from "../util/file-error.js";
 import { printable } from "../util/printable.js";
 import { readSmallFile } from "../util/small-file.js";
@@ -60,7 +60,7 @@ export class RecordStore {
     const { dir, record: path } = this.pathsOf(record);
     try {
       await mkdir(dir, { recursive: true, mode: FOLDER_MODE });
-      await writeFileAtomic(path, formatRecord(record), { mode: RECORD_MODE });
+      await replaceFile(path, (file) => file.writeFile(formatRecord(record)), { mode: RECORD_MODE });
     } catch (error) {
       throw fileError(error, path, "written");
     }

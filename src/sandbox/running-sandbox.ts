@@ -23,6 +23,8 @@ import type {
 
 /** A guest that does not tell its numbers in this time is not waited for. */
 const METRICS_TIMEOUT_MS = 3_000;
+/** Not at once: what a new sandbox is wanted for comes first, and would wait for the guest's numbers. */
+const FIRST_LOOK_MS = 2_000;
 
 export interface RunningSandboxOpts {
   /** For messages: `namespace/name`. */
@@ -47,6 +49,7 @@ export class RunningSandbox {
   readonly sampler: MetricsSampler;
   readonly #opts: RunningSandboxOpts;
   readonly #deadlines: Deadlines;
+  readonly #callOffLook: () => void;
   #ending: MsbError | undefined;
   #exit: VmExit | undefined;
 
@@ -70,8 +73,10 @@ export class RunningSandbox {
       },
       readGuest: () => guest.agent.metrics({ signal: AbortSignal.timeout(METRICS_TIMEOUT_MS) }),
     });
-    // A first look, so that the next one has something to compare with.
-    this.sampler.sample().catch(() => {});
+    // So that the next one has something to compare with.
+    this.#callOffLook = deps.clock.after(FIRST_LOOK_MS, () => {
+      this.sampler.sample().catch(() => {});
+    });
     void guest.vm.exited.then((exit) => {
       this.#exit = exit;
       this.endCalls(vmExitError(guest.vm, exit));
@@ -149,7 +154,7 @@ export class RunningSandbox {
   /** What is under way, and what comes, fails with `error`. */
   endCalls(error: MsbError): void {
     this.#ending ??= error;
-    this.#deadlines.end();
+    this.#endTimers();
     this.kernels.close(this.#ending);
     this.guest.agent.close(this.#ending);
   }
@@ -161,7 +166,7 @@ export class RunningSandbox {
       `The sandbox ${this.#opts.name} was stopped while this ran.`,
       { details: { sandbox: this.#opts.name } },
     );
-    this.#deadlines.end();
+    this.#endTimers();
     this.kernels.close(this.#ending);
     try {
       return await this.guest.stop(graceMs === undefined ? {} : { graceMs });
@@ -172,7 +177,7 @@ export class RunningSandbox {
 
   /** For a VM that is gone. */
   async release(): Promise<void> {
-    this.#deadlines.end();
+    this.#endTimers();
     await this.#opts.endConsole();
     this.#opts.reservation[Symbol.dispose]();
   }
@@ -182,6 +187,11 @@ export class RunningSandbox {
     this.endCalls(error);
     await this.release();
     this.guest.vm.release();
+  }
+
+  #endTimers(): void {
+    this.#deadlines.end();
+    this.#callOffLook();
   }
 
   /** A lost connection, or a program that was killed, is only how the end of the sandbox shows. */

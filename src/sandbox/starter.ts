@@ -77,10 +77,13 @@ class StartAttempt {
   async run(): Promise<ReadySandbox> {
     const { sandbox, stages } = this;
     const { deps, admission, headStarts, spec, signal, onProgress } = this.opts;
-    await this.#begin();
+    const begun = this.#begin();
+    // Whether it could be is heard of when the image is held.
+    begun.catch(() => {});
     const { disk } = sandbox.record;
     // Nothing prunes the image before the record, which others read, says that its disk is made for it.
     await using pin = await deps.images.hold();
+    await begun;
     const image = await stages.run("image", () =>
       ensureBootImage(deps.images, { image: spec.image, disk }, { signal, onProgress, pin }),
     );
@@ -93,8 +96,10 @@ class StartAttempt {
     using _turn = await stages.run("admission", () => admission.bootTurn(signal));
     const { guest, hasHeadStart } = await this.#boot(image, context, usable);
     using clock = new ReadyClock(sandbox.name, deps, signal);
-    await stages.run("agent", () => makeWorkdir(guest.agent, context.workdir, clock.signal));
     const headStart = hasHeadStart ? usable : undefined;
+    if (headStart?.spec.context.workdir !== context.workdir) {
+      await stages.run("agent", () => makeWorkdir(guest.agent, context.workdir, clock.signal));
+    }
     const kernels = await stages.run("kernel", () =>
       this.#openKernels({ guest, headStart, context, image, signal: clock.signal }),
     );

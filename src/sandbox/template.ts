@@ -131,12 +131,16 @@ export async function prepareGuest(
   const { env, workdir, user } = context;
   await makeWorkdir(agent, workdir, signal);
   const kernels = await deps.openKernels(agent, { env, workdir, user });
+  let snapshot: KernelsSnapshot;
   try {
     if (language !== undefined) await warm(kernels, language, signal);
-    return kernels.snapshot();
+    snapshot = kernels.snapshot();
   } finally {
     kernels.close();
   }
+  // What is under way to the guest has arrived then, and the next connection finds it between two frames.
+  await agent.ping("", { signal });
+  return snapshot;
 }
 
 /** The first code is the slowest. Any that names nothing will do. */

@@ -29,7 +29,7 @@ import { makeWarmGuest, type WarmGuest } from "./warm-guest.js";
 const MIB = 1024 ** 2;
 /** Kinds that have running guests at the same time. */
 const MAX_KINDS = 2;
-/** From the boot of one to the next. */
+/** Before each boot: the sandbox that took the one before is wanted for something, which comes first. */
 const REFILL_PAUSE_MS = 1_000;
 const PRESSURE_CHECK_MS = 5_000;
 /** Of one kind: a busy host is enough for one, and what fails again and again is not tried for ever. */
@@ -152,10 +152,12 @@ export class WarmPool implements HeadStarts {
   async #makeMissing(): Promise<void> {
     const { signal } = this.#closing;
     if ((await this.opts.deps.guests.saving()) !== null) return;
-    for (let kind = this.#wanting(); kind !== undefined; kind = this.#wanting()) {
+    for (;;) {
+      await sleep(REFILL_PAUSE_MS, undefined, { signal, ref: false }).catch(() => {});
+      const kind = this.#wanting();
+      if (kind === undefined) return;
       // The log has heard of it.
       await this.#make(kind, {}).catch(() => {});
-      await sleep(REFILL_PAUSE_MS, undefined, { signal, ref: false }).catch(() => {});
     }
   }
 

@@ -30,7 +30,10 @@ export class FakeAgent {
   readonly requests: FakeRequest[] = [];
   /** Data and credit frames from the host. */
   readonly frames: Frame[] = [];
-  readonly #responders = new Map<string, Responder>();
+  readonly #responders = new Map<string, Responder>([
+    ["hello", () => this.hello],
+    ["core.ping", ({ fields }) => ({ data: fields["data"] })],
+  ]);
   #socket: Socket | undefined;
   /** Zero bytes that came before the first frame of the present connection. */
   paddingBytes = 0;
@@ -133,8 +136,7 @@ export class FakeAgent {
     if (type === "hello") {
       this.raw(Buffer.concat([this.stale, MAGIC, Buffer.from(fields["session"] as string, "hex")]));
     }
-    const responder =
-      this.#responders.get(type as string) ?? (type === "hello" ? () => this.hello : () => ({}));
+    const responder = this.#responders.get(type as string) ?? (() => ({}));
     const reply = responder(request, this);
     if (reply !== undefined && id !== undefined)
       this.send(frame.stream, { id, type: "ok", ...reply });

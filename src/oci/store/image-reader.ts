@@ -4,8 +4,10 @@ import { open } from "node:fs/promises";
 import { isMsbError } from "../../errors.js";
 import type { MsbPaths } from "../../paths.js";
 import { errnoOf, fileError } from "../../util/file-error.js";
-import { type Digest, isDigest } from "../digest.js";
+import { KeptReads } from "../../util/kept-reads.js";
+import { type Digest, type ExpectedContent, isDigest } from "../digest.js";
 import {
+  type ImageConfig,
   type Manifest,
   MAX_DOCUMENT_BYTES,
   parseImageConfig,
@@ -15,9 +17,21 @@ import type { BlobStore } from "./blob-store.js";
 import { contentOf, type ImageDocuments } from "./image-info.js";
 import { namesIn } from "./store-files.js";
 
+/** Each can take some megabytes. */
+const MAX_KEPT = 32;
+
+type FoundManifest = Omit<ImageDocuments, "config">;
+
+interface FoundConfig {
+  readonly size: number;
+  readonly config: ImageConfig;
+}
+
 export class ImageReader {
   /** Verified, and not manifests: what a digest names never changes. */
   readonly #others = new Set<Digest>();
+  readonly #manifests = new KeptReads<FoundManifest>(MAX_KEPT);
+  readonly #configs = new KeptReads<FoundConfig>(MAX_KEPT);
 
   constructor(
     private readonly paths: MsbPaths,
@@ -37,8 +51,23 @@ export class ImageReader {
   }
 
   /** The manifest with this digest; undefined when it is not there, spoilt, or something else. */
-  async manifest(digest: Digest): Promise<Omit<ImageDocuments, "config"> | undefined> {
+  async manifest(digest: Digest): Promise<FoundManifest | undefined> {
     if (this.#others.has(digest)) return undefined;
+    return this.#manifests.get(this.blobs.pathOf(digest), () => this.#readManifest(digest));
+  }
+
+  /** The image whose manifest this is; undefined when it, or its config, is not there or no good. */
+  async documents(digest: Digest): Promise<ImageDocuments | undefined> {
+    const found = await this.manifest(digest);
+    if (found === undefined || found.manifest.config.size > MAX_DOCUMENT_BYTES) return undefined;
+    const { config: wanted } = found.manifest;
+    const path = this.blobs.pathOf(wanted.digest);
+    const read = await this.#configs.get(path, () => this.#readConfig(wanted));
+    // Another manifest may say another size of the same blob.
+    return read?.size === wanted.size ? { ...found, config: read.config } : undefined;
+  }
+
+  async #readManifest(digest: Digest): Promise<FoundManifest | undefined> {
     const size = await this.blobs.sizeOf(digest);
     if (size === undefined) return undefined;
     if (size > MAX_DOCUMENT_BYTES || !(await this.#looksLikeJson(digest))) return undefined;
@@ -57,18 +86,12 @@ export class ImageReader {
     return undefined;
   }
 
-  /** The image whose manifest this is; undefined when it, or its config, is not there or no good. */
-  async documents(digest: Digest): Promise<ImageDocuments | undefined> {
-    const found = await this.manifest(digest);
-    if (found === undefined || found.manifest.config.size > MAX_DOCUMENT_BYTES) return undefined;
-    const read = this.blobs.read(found.manifest.config);
-    const bytes = await ignoring("MSB_ERR_DIGEST_MISMATCH", read);
+  async #readConfig(wanted: ExpectedContent): Promise<FoundConfig | undefined> {
+    const bytes = await ignoring("MSB_ERR_DIGEST_MISMATCH", this.blobs.read(wanted));
     if (bytes === undefined) return undefined;
-    const config = await ignoring(
-      "MSB_ERR_IMAGE_INVALID",
-      Promise.resolve(bytes).then(parseImageConfig),
-    );
-    return config === undefined ? undefined : { ...found, config };
+    const parsing = Promise.resolve(bytes).then(parseImageConfig);
+    const config = await ignoring("MSB_ERR_IMAGE_INVALID", parsing);
+    return config && { size: wanted.size, config };
   }
 
   /** What of the image is not there; its content is verified when it is used. */

@@ -129,6 +129,11 @@ export class ImageStore {
     return image && this.#info(image, tags);
   }
 
+  /** Whether `find` would still find it by its digest. */
+  async has(digest: Digest): Promise<boolean> {
+    return (await this.#parts.reader.documents(digest)) !== undefined;
+  }
+
   /** Throws MSB_ERR_IMAGE_NOT_FOUND when it, or its config, is not there or spoilt; MSB_ERR_IMAGE_INVALID. */
   async load(manifest: Pick<Descriptor, "digest"> | Digest): Promise<ImageInfo> {
     return this.#info(await this.documents(manifest), await this.#readTags());

@@ -7,6 +7,7 @@ import { Value } from "@sinclair/typebox/value";
 import type { MsbPaths } from "../../paths.js";
 import { writeFileAtomic } from "../../util/atomic-file.js";
 import { errnoOf, fileError } from "../../util/file-error.js";
+import { KeptReads } from "../../util/kept-reads.js";
 import { type Digest, isDigest } from "../digest.js";
 import type { Descriptor } from "../manifest.js";
 import { namesIn, removeFile } from "./store-files.js";
@@ -14,6 +15,7 @@ import { namesIn, removeFile } from "./store-files.js";
 /** Goes up when a program that knows only the older records would do harm. */
 const VERSION = 1;
 const MAX_RECORD_BYTES = 64 * 1024;
+const MAX_KEPT = 1_000;
 
 const RecordSchema = Type.Object({
   version: Type.Literal(VERSION),
@@ -43,6 +45,8 @@ export interface UnreadableTag {
 }
 
 export class TagStore {
+  readonly #kept = new KeptReads<ImageTag | UnreadableTag>(MAX_KEPT);
+
   constructor(private readonly paths: MsbPaths) {}
 
   /** All names, sorted, and what of the folder cannot be read. */
@@ -91,8 +95,10 @@ export class TagStore {
 
   async #read(key: string): Promise<ImageTag | UnreadableTag | undefined> {
     const path = this.paths.imageTag(key);
-    const text = await readRecord(path);
-    return text === undefined ? undefined : parseRecord(text, key, path);
+    return this.#kept.get(path, async () => {
+      const text = await readRecord(path);
+      return text === undefined ? undefined : parseRecord(text, key, path);
+    });
   }
 }
 

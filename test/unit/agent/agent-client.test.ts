@@ -29,7 +29,7 @@ describe("AgentClient", () => {
   it("sends no padding to a VM that was just started", async () => {
     await using client = await AgentClient.connect(agent.socketPath, {
       nonce,
-      mayBeResumed: false,
+      mayBeCutShort: false,
     });
     expect(agent.paddingBytes).toBe(0);
     expect(client.isConnected).toBe(true);
@@ -276,9 +276,7 @@ describe("AgentClient", () => {
     await expect(client.exec(["x".repeat(70_000)])).rejects.toMatchObject({
       code: "MSB_ERR_INVALID_ARGUMENT",
     });
-    expect(await client.ping().catch((error: { code: string }) => error.code)).toBe(
-      "MSB_ERR_PROTOCOL",
-    );
+    expect(await client.ping("x")).toBe("x");
   });
 
   it("cancels a file transfer when its reader stops", async () => {
@@ -294,25 +292,50 @@ describe("AgentClient", () => {
     await expect.poll(() => agent.requests.at(-1)?.type).toBe("stream.cancel");
   });
 
-  it("of a guest that goes on connects with its new nonce from then on, and not before", async () => {
+  describe("of a guest that goes on as one of its own", () => {
     const own = { nonce: "cd".repeat(16), hostname: "box", clockMs: 1_700, entropy: "AAAA" };
-    await using client = await connect();
-    const nonces = (): unknown[] =>
-      agent.requests.filter(({ type }) => type === "hello").map(({ fields }) => fields["nonce"]);
-    agent.on("core.resume", ({ id }, fake) => {
-      fake.send(0, { id, type: "error", code: "state", message: "not set up" });
-      return undefined;
-    });
-    await expect(client.resume(own)).rejects.toMatchObject({ code: "MSB_ERR_AGENT_FAILED" });
-    client.disconnect();
-    await client.reconnect();
-    expect(nonces()).toEqual([nonce, nonce]);
+    const take = (): Promise<AgentClient> =>
+      AgentClient.connect(agent.socketPath, { nonce, mayBeCutShort: false, resume: own });
 
-    agent.on("core.resume", () => ({}));
-    await client.resume(own);
-    expect(agent.requests.at(-1)).toMatchObject({ type: "core.resume", stream: 0, fields: own });
-    client.disconnect();
-    await client.reconnect();
-    expect(nonces()).toEqual([nonce, nonce, own.nonce]);
+    it("says who it is from now on without waiting for the answer to its hello", async () => {
+      let answer = (): void => {};
+      agent.on("hello", ({ id }, fake) => {
+        answer = () => fake.send(0, { id, type: "ok", ...fake.hello });
+        return undefined;
+      });
+      const taking = take();
+      await expect.poll(() => agent.requests.map(({ type }) => type)).toContain("core.resume");
+      expect(agent.requests).toMatchObject([
+        { type: "hello", fields: { nonce } },
+        { type: "core.resume", stream: 0, fields: own },
+      ]);
+      answer();
+      await using client = await taking;
+      expect(client.hello.agentVersion).toBe("fake");
+    });
+
+    it("connects with the new nonce from then on", async () => {
+      await using client = await take();
+      client.disconnect();
+      await client.reconnect();
+      expect(agent.requests.at(-1)).toMatchObject({ type: "hello", fields: { nonce: own.nonce } });
+      expect(agent.paddingBytes).toBe(65_600);
+    });
+
+    it.each([
+      ["hello", "nonce"],
+      ["core.resume", "state"],
+    ])("fails when the guest refuses its %s", async (refused, code) => {
+      agent.on(refused, ({ id }, fake) => {
+        fake.send(0, { id, type: "error", code, message: "no" });
+        return undefined;
+      });
+      // As a guest does that has refused the hello.
+      if (refused === "hello") agent.on("core.resume", () => undefined);
+      await expect(take()).rejects.toMatchObject({
+        code: "MSB_ERR_AGENT_FAILED",
+        message: expect.stringContaining(refused),
+      });
+    });
   });
 });

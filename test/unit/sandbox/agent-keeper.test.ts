@@ -15,7 +15,7 @@ describe("a guest's agent that loses its connection", () => {
   beforeEach(async () => {
     agent = await FakeAgent.start();
     vm = new FakeVm("fake", "qemu", agent.socketPath);
-    client = await AgentClient.connect(agent.socketPath, { nonce: NONCE, mayBeResumed: false });
+    client = await AgentClient.connect(agent.socketPath, { nonce: NONCE, mayBeCutShort: false });
   });
   afterEach(async () => {
     client.close();

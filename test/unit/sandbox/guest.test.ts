@@ -155,8 +155,8 @@ describe("Guest", () => {
       const guest = await resume();
       expect(agent.requests.map(({ type }) => type)).toEqual(["hello", "core.resume"]);
       expect(agent.requests[0]?.fields["nonce"]).toBe(saved.nonce);
-      // What the saved one's host wrote last may be half a frame.
-      expect(agent.paddingBytes).toBe(65_600);
+      // It was saved when nothing was under way to it.
+      expect(agent.paddingBytes).toBe(0);
       const own = agent.requests[1]?.fields;
       expect(own).toMatchObject({ nonce: guest.nonce, hostname: "box" });
       expect(guest.nonce).not.toBe(saved.nonce);
@@ -198,6 +198,18 @@ describe("Guest", () => {
         code: "MSB_ERR_BOOT_TIMEOUT",
       });
       expect(vm.stops).toBe(1);
+    });
+
+    it("that runs ahead is told where a frame begins only if its connection may have broken off", async () => {
+      const ready = await resume();
+      const claimed = await Guest.claim(ready);
+      expect(agent.requests.at(-1)).toMatchObject({ type: "core.resume" });
+      expect(agent.paddingBytes).toBe(0);
+      claimed.agent.disconnect();
+      const again = await Guest.claim(claimed);
+      expect(agent.paddingBytes).toBe(65_600);
+      expect(new Set([ready.nonce, claimed.nonce, again.nonce]).size).toBe(3);
+      await again.vm.stop();
     });
 
     it("that ends before it is its own says how", async () => {
