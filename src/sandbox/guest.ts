@@ -229,7 +229,11 @@ async function makeReady(vm: MicroVm, ready: ReadyOpts<VmConfig>): Promise<Ready
   const image = GUEST_DEVICES.image;
   const upper = config.upperDisk === null ? null : GUEST_DEVICES.upper;
   return whileAlive(vm, signal, "The boot", async () => {
-    const agent = await AgentClient.connect(vm.agentSocket, { nonce, mayBeCutShort: false, signal });
+    const agent = await AgentClient.connect(vm.agentSocket, {
+      nonce,
+      mayBeCutShort: false,
+      signal,
+    });
     return closedUnless(agent, async () => ({
       agent,
       guest: await agent.setup({ image, upper, ...identity(ready) }, { signal }),

@@ -60,7 +60,9 @@ export class RecordStore {
     const { dir, record: path } = this.pathsOf(record);
     try {
       await mkdir(dir, { recursive: true, mode: FOLDER_MODE });
-      await replaceFile(path, (file) => file.writeFile(formatRecord(record)), { mode: RECORD_MODE });
+      await replaceFile(path, (file) => file.writeFile(formatRecord(record)), {
+        mode: RECORD_MODE,
+      });
     } catch (error) {
       throw fileError(error, path, "written");
     }

@@ -2,9 +2,8 @@
  * Guests that run before anybody asks for them, for drivers that cannot keep any: some of each of the kinds that were
  * started last. Each is handed out once. They take only what sandboxes leave.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf, type MsbError } from "../errors.js";
-import { throwIfAborted } from "../util/async.js";
+import { abortable, deferred, throwIfAborted } from "../util/async.js";
 import { LinkedAbort } from "../util/linked-abort.js";
 import { SharedFlight } from "../util/shared-flight.js";
 import { WorkSet } from "../util/work-set.js";
@@ -150,15 +149,22 @@ export class WarmPool implements HeadStarts {
   }
 
   async #makeMissing(): Promise<void> {
-    const { signal } = this.#closing;
     if ((await this.opts.deps.guests.saving()) !== null) return;
     for (;;) {
-      await sleep(REFILL_PAUSE_MS, undefined, { signal, ref: false }).catch(() => {});
+      await this.#pause();
       const kind = this.#wanting();
       if (kind === undefined) return;
       // The log has heard of it.
       await this.#make(kind, {}).catch(() => {});
     }
+  }
+
+  /** Over at once when the pool is closed. */
+  async #pause(): Promise<void> {
+    const over = deferred<void>();
+    const callOff = this.opts.deps.clock.after(REFILL_PAUSE_MS, () => over.resolve());
+    await abortable(over.promise, this.#closing.signal, WHAT).catch(() => {});
+    callOff();
   }
 
   /** One more of a kind, the same for all who want one at the same time. */

@@ -82,6 +82,17 @@ describe("a start from a template", () => {
     expect(requestsTo("next", "exec.close")).toEqual([]);
   });
 
+  it("has its image's folder already, and another one is made", async () => {
+    bench.images.add("app", "c", { workingDir: "/app" });
+    await withTemplate({ image: "app" });
+    expect(requestsTo("first", "file.mkdir")).toMatchObject([{ path: "/app" }]);
+    await manager.start(key("next"), { image: "app" });
+    expect(requestsTo("next", "file.mkdir")).toEqual([]);
+    await manager.start(key("own"), { image: "app", workdir: "/own" });
+    expect(requestsTo("own", "file.mkdir")).toMatchObject([{ path: "/own" }]);
+    expect(bench.guests.resumed).toHaveLength(2);
+  });
+
   it.each([
     ["environment", { env: ["A=1"] }],
     ["folder", { workdir: "/srv" }],

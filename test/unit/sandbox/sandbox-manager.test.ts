@@ -522,6 +522,24 @@ describe("logs", () => {
 });
 
 describe("what a sandbox uses", () => {
+  const looks = () =>
+    bench.guests.only().agent.requests.filter(({ type }) => type === "core.metrics").length;
+
+  it("is looked at when it was ready for a while, so as not to be in the way of its first use", async () => {
+    await manager.start(KEY, SPEC);
+    const { agent } = bench.guests.only();
+    agent.on("exec.start", ({ id, stream }) => {
+      agent.send(stream, { id, type: "error", code: "exec", message: "no", operation: "fork" });
+      return undefined;
+    });
+    bench.clock.advance(1_999);
+    const command = { command: "true", args: [], timeoutMs: 0 };
+    await expect(manager.runCommand(KEY, command)).rejects.toThrow("no");
+    expect(looks()).toBe(0);
+    bench.clock.advance(1);
+    await expect.poll(looks).toBe(1);
+  });
+
   it("is nothing while it does not run, and the guest's word where the host has none", async () => {
     await manager.start(KEY, SPEC);
     expect(await manager.metrics(KEY)).toMatchObject({

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import type { SandboxManager } from "../../../src/sandbox/sandbox-manager.js";
 import type { SandboxSpecOpts, StartOpts } from "../../../src/sandbox/service.js";
@@ -26,8 +26,13 @@ function ahead(): string[] {
   const owned = manager.list().map(({ vm }) => vm?.id);
   return running().filter((id) => !owned.includes(id));
 }
+/** Guests are made with a pause before each. */
 async function readyAhead(count: number): Promise<void> {
-  await expect.poll(readyNotices).toBe(count);
+  await expect.poll(() => afterPause(readyNotices)).toBe(count);
+}
+function afterPause<T>(look: () => T): T {
+  bench.clock.advance(1_000);
+  return look();
 }
 function readyNotices(): number {
   return bench.notices.filter(
@@ -46,6 +51,15 @@ describe("a guest that runs ahead", () => {
     // It has been made anew for the third.
     await readyAhead(2);
     expect(running()).toHaveLength(3);
+  });
+
+  it("is made a while after a start, whose sandbox is wanted for something first", async () => {
+    await start("one");
+    bench.clock.advance(999);
+    await manager.stop(key("one"));
+    expect(bench.guests.configs).toHaveLength(1);
+    bench.clock.advance(1);
+    await expect.poll(readyNotices).toBe(1);
   });
 
   it("has a nonce of its own by then, and interpreters that ran no code of a user", async () => {
@@ -94,6 +108,18 @@ describe("a guest that runs ahead", () => {
     await readyAhead(1);
     const [two, three] = await Promise.all([start("two"), start("three")]);
     expect(two.vm?.id).not.toBe(three.vm?.id);
+  });
+
+  it("is named by the record before the sandbox is ready, also when it is only then written", async () => {
+    await start("one");
+    await readyAhead(1);
+    const [id] = ahead();
+    await start("two");
+    const { record } = bench.paths.sandbox("default", "two");
+    expect(JSON.parse(await readFile(record, "utf8"))).toMatchObject({
+      state: "running",
+      vm: { id, nonce: bench.guests.machines.get(id!)?.nonce },
+    });
   });
 
   it("that fails when it is asked for costs a cold boot, and no more", async () => {
@@ -169,7 +195,9 @@ describe("the pool", () => {
     };
     await start("one");
     const warning = "No guest could be made ready ahead";
-    await expect.poll(() => bench.warnings()).toEqual([warning, warning, warning]);
+    await expect
+      .poll(() => afterPause(() => bench.warnings()))
+      .toEqual([warning, warning, warning]);
     const tried = bench.guests.configs.length;
     await start("two");
     await manager.close({ sandboxes: "stop" });
