@@ -89,7 +89,7 @@ const images = async ({ onWarning }) => ({
   },
   prune: async () => {
     onWarning("one image is broken\u0007");
-    return { names: [], digests: [], freedBytes: MIB };
+    return { names: [], digests: [], freedBytes: MIB, warmed: [] };
   },
   load: async (source) => {
     let size = 0;
