@@ -168,6 +168,9 @@ export async function* streamTool(
       // Unread output would keep it from ending.
       child.stdout.resume();
       await ended.catch(() => {});
+    }
+    // Its children may take longer to end than itself, also when the signal has ended it.
+    if (killTimer !== undefined) {
       await groupEnds(child.pid, (opts.graceMs ?? KILL_GRACE_MS) + GROUP_KILL_MS);
     }
     clearTimeout(killTimer);
