@@ -152,5 +152,5 @@ export async function ensureFiles(
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   await ensureLister();
   await ensureNastyImage();
-  await ensureRecipeImage("base");
+  for (const recipe of RECIPES) await ensureRecipeImage(recipe);
 }
