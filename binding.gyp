@@ -103,6 +103,7 @@
             "native/agent/output_buffer.cc",
             "native/agent/output_reader.cc",
             "native/agent/small_file.cc",
+            "native/agent/thrash_detector.cc",
             "native/agent/user_lookup.cc",
             "<!@(node -p \"require('fs').readdirSync('test/native').filter(f=>f.endsWith('.cc')).map(f=>'test/native/'+f).join(' ')\")"
           ],

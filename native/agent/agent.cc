@@ -68,6 +68,7 @@ const Agent::Handler Agent::kHandlers[] = {
 
 Agent::Agent(const Timings& timings)
     : timings_(timings),
+      memory_guard_(&loop_),
       connection_(&loop_, this),
       execs_({&loop_, &connection_, &reaper_, &cgroups_}),
       files_(&loop_, &connection_) {}
@@ -160,6 +161,8 @@ std::optional<Reply> Agent::SetUp(const Request& request) {
   }
   upper_ = std::move(upper.value());
   const Status limited = cgroups_.SetUp();
+  // A kernel that cannot limit memory has nothing to guard.
+  if (limited.ok()) (void)memory_guard_.Start(CgroupTree::kRun);
   if (!limited.ok()) {
     std::fprintf(stderr, "msb-agent: no cgroups: %s: %s\n", limited.operation().c_str(),
                  limited.message().c_str());

@@ -10,6 +10,7 @@
 #include "agent/exec_table.h"
 #include "agent/file_service.h"
 #include "agent/guest_init.h"
+#include "agent/memory_guard.h"
 #include "agent/messages.h"
 #include "agent/reaper.h"
 #include "base/status.h"
@@ -51,6 +52,7 @@ class Agent final : public Connection::Delegate {
   EventLoop loop_;
   Reaper reaper_;
   CgroupTree cgroups_;
+  MemoryGuard memory_guard_;
   Connection connection_;
   ExecTable execs_;
   FileService files_;

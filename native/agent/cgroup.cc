@@ -18,7 +18,6 @@ namespace msb::agent {
 namespace {
 
 constexpr char kRoot[] = "/sys/fs/cgroup";
-constexpr char kRun[] = "/sys/fs/cgroup/run";
 constexpr int64_t kMinReserveBytes = 16 * 1024 * 1024;
 constexpr uint64_t kAgentMemoryBytes = 8 * 1024 * 1024;
 constexpr int kMaxNesting = 32;

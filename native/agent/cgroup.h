@@ -46,6 +46,8 @@ class Cgroup {
 // neither memory nor process ids run out for the agent.
 class CgroupTree {
  public:
+  static constexpr char kRun[] = "/sys/fs/cgroup/run";
+
   // cgroup2 must be mounted on /sys/fs/cgroup. A failure means: go on without cgroups.
   Status SetUp();
   // Without SetUp it gives the kind that has no cgroup.

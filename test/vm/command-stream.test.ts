@@ -182,6 +182,29 @@ describe.each(testDrivers)("streamed commands under %s", (driver) => {
     expect((await sh("echo in order")).stdout.toString()).toBe("in order\n");
   });
 
+  row("a program that just fits into its memory, and gets no further, is ended", async () => {
+    const code = `
+import mmap
+folder = "/sys/fs/cgroup/run/"
+limit = int(open(folder + "memory.max").read())
+def room():
+    stat = dict(line.split() for line in open(folder + "memory.stat"))
+    return limit - int(stat["anon"]) - int(stat["kernel"])
+held = []
+def fill(left):
+    while room() > left: held.append(b"x" * 50_000)
+fill(8_000_000)
+print("full", flush=True)
+fill(1_500_000)
+with open("/usr/bin/python3", "rb") as file:
+    program = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+while True: sum(program[::4096])`;
+    const { stdout, end } = await run({ command: "python3", args: ["-c", code] });
+    expect(stdout.toString()).toBe("full\n");
+    expect(end.reason).toBe("outOfMemory");
+    expect((await sh("echo in order")).stdout.toString()).toBe("in order\n");
+  });
+
   row("100 MiB that are read slowly stop the command meanwhile, and not the server", async () => {
     const script =
       "for i in $(seq 100); do head -c 1048576 /dev/zero | tr '\\0' x; echo $i > /tmp/written; done";
