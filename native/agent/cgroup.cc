@@ -25,13 +25,6 @@ constexpr int kMaxNesting = 32;
 // Best effort: a kernel without one controller still has the others.
 void Set(const std::string& path, std::string_view value) { (void)WriteSmallFile(path, value); }
 
-int64_t ReadNumber(const char* path, int64_t fallback) {
-  StatusOr<std::string> text = ReadSmallFile(path, 64);
-  if (!text.ok()) return fallback;
-  const int64_t value = std::strtoll(text.value().c_str(), nullptr, 10);
-  return value > 0 ? value : fallback;
-}
-
 // Calls `visit` with each cgroup right below `path`.
 template <typename Visit>
 void ForEachChild(const std::string& path, Visit visit) {
@@ -84,10 +77,7 @@ void Cgroup::Signal(int signal) const {
 bool Cgroup::WasOomKilled() const {
   if (!directory_.valid()) return false;
   StatusOr<std::string> events = ReadSmallFile(path_ + "/memory.events", 4096);
-  if (!events.ok()) return false;
-  const size_t position = events.value().find("oom_kill ");
-  return position != std::string::npos &&
-         std::strtoll(events.value().c_str() + position + 9, nullptr, 10) > 0;
+  return events.ok() && NumberOf(events.value(), "oom_kill") > 0;
 }
 
 UniqueFd Cgroup::OpenEvents() const {

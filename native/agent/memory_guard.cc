@@ -4,9 +4,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdlib>
-#include <string_view>
 #include <utility>
 
 #include "agent/small_file.h"
@@ -15,20 +12,10 @@ namespace msb::agent {
 namespace {
 
 constexpr int64_t kTurnMs = 1'000;
-constexpr uint64_t kSlackBytes = 2 * 1024 * 1024;
+// The word for it is "max".
+constexpr int64_t kNoLimit = 0;
+constexpr int64_t kSlackBytes = 2 * 1024 * 1024;
 constexpr size_t kMaxFileBytes = 16 * 1024;
-
-// The number of a line such as "max 12"; 0 when there is none.
-uint64_t Field(std::string_view text, std::string_view name) {
-  while (!text.empty()) {
-    const std::string_view line = text.substr(0, text.find('\n'));
-    if (line.size() > name.size() && line.starts_with(name) && line[name.size()] == ' ') {
-      return std::strtoull(std::string(line.substr(name.size())).c_str(), nullptr, 10);
-    }
-    text.remove_prefix(std::min(line.size() + 1, text.size()));
-  }
-  return 0;
-}
 
 }  // namespace
 
@@ -52,10 +39,10 @@ void MemoryGuard::OnLimitReached() {
 
 void MemoryGuard::Look() {
   const std::optional<MemorySample> sample = Sample();
-  const std::optional<uint64_t> limit = ReadBytes("memory.max");
-  if (sample.has_value() && limit.has_value() && detector_.Take(*sample, *limit)) {
+  const int64_t limit = ReadNumber(directory_ + "/memory.max", kNoLimit);
+  if (sample.has_value() && limit != kNoLimit && detector_.Take(*sample, limit)) {
     detector_.Reset();
-    LetKernelKill(*sample, *limit);
+    LetKernelKill(*sample, limit);
   } else if (!detector_.at_limit()) {
     return Rest();
   }
@@ -75,29 +62,23 @@ std::optional<MemorySample> MemoryGuard::Sample() const {
   const StatusOr<std::string> stat = ReadSmallFile(directory_ + "/memory.stat", kMaxFileBytes);
   if (!events.ok() || !stat.ok()) return std::nullopt;
   return MemorySample{
-      .limit_hits = Field(events.value(), "max"),
-      .refaulted_pages = Field(stat.value(), "workingset_refault_file"),
-      .major_faults = Field(stat.value(), "pgmajfault"),
-      .file_bytes = Field(stat.value(), "file"),
-      .reclaimable_slab_bytes = Field(stat.value(), "slab_reclaimable"),
+      .limit_hits = NumberOf(events.value(), "max"),
+      .refaulted_pages = NumberOf(stat.value(), "workingset_refault_file"),
+      .major_faults = NumberOf(stat.value(), "pgmajfault"),
+      .file_bytes = NumberOf(stat.value(), "file"),
+      .reclaimable_slab_bytes = NumberOf(stat.value(), "slab_reclaimable"),
   };
-}
-
-std::optional<uint64_t> MemoryGuard::ReadBytes(const char* name) const {
-  const StatusOr<std::string> text = ReadSmallFile(directory_ + "/" + name, 64);
-  if (!text.ok() || text.value().starts_with("max")) return std::nullopt;
-  return std::strtoull(text.value().c_str(), nullptr, 10);
 }
 
 // With a limit below all that can be evicted, no page that is read again finds room any more, and
 // when none is left to evict the kernel kills as it does for want of memory: the largest program,
 // which is counted in its cgroup. The write returns after that.
-void MemoryGuard::LetKernelKill(const MemorySample& sample, uint64_t limit_bytes) {
-  const std::optional<uint64_t> current = ReadBytes("memory.current");
-  const uint64_t spare = sample.file_bytes + sample.reclaimable_slab_bytes + kSlackBytes;
-  if (!current.has_value() || *current <= spare) return;
+void MemoryGuard::LetKernelKill(const MemorySample& sample, int64_t limit_bytes) {
+  const int64_t current = ReadNumber(directory_ + "/memory.current", 0);
+  const int64_t spare = sample.file_bytes + sample.reclaimable_slab_bytes + kSlackBytes;
+  if (current <= spare) return;
   const std::string limit = directory_ + "/memory.max";
-  (void)WriteSmallFile(limit, std::to_string(*current - spare));
+  (void)WriteSmallFile(limit, std::to_string(current - spare));
   (void)WriteSmallFile(limit, std::to_string(limit_bytes));
 }
 

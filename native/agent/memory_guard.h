@@ -24,9 +24,7 @@ class MemoryGuard {
   void Look();
   void Rest();
   std::optional<MemorySample> Sample() const;
-  // Bytes; none where there is no such limit.
-  std::optional<uint64_t> ReadBytes(const char* name) const;
-  void LetKernelKill(const MemorySample& sample, uint64_t limit_bytes);
+  void LetKernelKill(const MemorySample& sample, int64_t limit_bytes);
 
   EventLoop* const loop_;
   std::string directory_;

@@ -8,12 +8,12 @@ namespace msb::agent {
 
 // Of a cgroup, from its memory.events and memory.stat. All but the last two only grow.
 struct MemorySample {
-  uint64_t limit_hits = 0;
+  int64_t limit_hits = 0;
   // Pages of files that were read again after they had been evicted.
-  uint64_t refaulted_pages = 0;
-  uint64_t major_faults = 0;
-  uint64_t file_bytes = 0;
-  uint64_t reclaimable_slab_bytes = 0;
+  int64_t refaulted_pages = 0;
+  int64_t major_faults = 0;
+  int64_t file_bytes = 0;
+  int64_t reclaimable_slab_bytes = 0;
 };
 
 // A program whose own memory just fits below its limit can go on without ever getting further: the
@@ -22,7 +22,7 @@ struct MemorySample {
 class ThrashDetector {
  public:
   // Once a second. True when it has gone on for so long that it will not end by itself.
-  bool Take(const MemorySample& sample, uint64_t limit_bytes);
+  bool Take(const MemorySample& sample, int64_t limit_bytes);
   // Whether the limit was reached since the sample before the last.
   bool at_limit() const { return at_limit_; }
   void Reset();

@@ -5,8 +5,8 @@
 namespace msb::agent {
 namespace {
 
-constexpr uint64_t kMiB = 1024 * 1024;
-constexpr uint64_t kLimit = 256 * kMiB;
+constexpr int64_t kMiB = 1024 * 1024;
+constexpr int64_t kLimit = 256 * kMiB;
 
 // A second of a program whose own code is evicted and read again.
 MemorySample Next(const MemorySample &before) {
@@ -36,7 +36,7 @@ TEST(ThrashingIsFoundAfterSomeTurns) {
 }
 
 TEST(ThrashingHasNoPauses) {
-  uint64_t faults = 0;
+  int64_t faults = 0;
   const auto pausing = [&](MemorySample *sample, int turn) {
     if (turn % 5 == 4)
       sample->major_faults = faults;
@@ -67,7 +67,7 @@ TEST(ThrashingReachesTheLimit) {
   sample = Next(sample);
   detector.Take(sample, kLimit);
   EXPECT(detector.at_limit());
-  const uint64_t hits = sample.limit_hits;
+  const int64_t hits = sample.limit_hits;
   sample = Next(sample);
   sample.limit_hits = hits;
   EXPECT(!detector.Take(sample, kLimit));
