@@ -223,9 +223,7 @@ export class AgentClient implements AgentLink, ExecOwner, AsyncDisposable {
     );
   }
 
-  async #open(
-    opts: Pick<AgentConnectOpts, "mayBeCutShort" | "resume" | "signal"> = {},
-  ): Promise<void> {
+  async #open(opts: Pick<AgentConnectOpts, "mayBeCutShort" | "resume" | "signal">): Promise<void> {
     const { mayBeCutShort = true, resume, signal } = opts;
     const how = signal ? { signal } : {};
     const connection = await Connection.open(this.socketPath, {

@@ -4,14 +4,13 @@
  *
  *   node test/bench/boot.mjs --driver qemu|libkrun --bare-initramfs FILE --image FILE [--rounds N] [--calls N] [--json FILE]
  */
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { bareVms } from "./bare-vm.mjs";
 import { end } from "./ends.mjs";
 import { openDriver } from "./guests.mjs";
 import { peakRssMiB, vmOf } from "./processes.mjs";
 import { openRawChannel } from "./raw-channel.mjs";
+import { writeResult } from "./result.mjs";
 import { inTurn, ratio, spread, spreads, timed } from "./samples.mjs";
 
 const { values: args } = parseArgs({
@@ -92,7 +91,6 @@ function report({ bares, fulls, calls }) {
   const result = {
     driver: args.driver,
     rounds: Number(args.rounds),
-    cpu: cpus()[0]?.model ?? "unknown",
     bootMs,
     bareBootMs,
     bootRatio: ratio(bootMs, bareBootMs),
@@ -108,6 +106,5 @@ function report({ bares, fulls, calls }) {
     guestStages: last.guestStages,
     hostStages: last.hostStages,
   };
-  console.log(JSON.stringify(result, null, 2));
-  if (args.json) writeFileSync(args.json, JSON.stringify(result));
+  writeResult(result, args.json);
 }

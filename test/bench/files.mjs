@@ -4,12 +4,11 @@
  *
  *   node test/bench/files.mjs --driver qemu|libkrun --bare-initramfs FILE --image FILE [--rounds N] [--mib N] [--json FILE]
  */
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { end } from "./ends.mjs";
 import { openDriver } from "./guests.mjs";
 import { openRawChannel } from "./raw-channel.mjs";
+import { writeResult } from "./result.mjs";
 import { inTurn, spreads } from "./samples.mjs";
 
 const { values: args } = parseArgs({
@@ -74,10 +73,8 @@ function report(times) {
   const result = {
     driver: args.driver,
     rounds: Number(args.rounds),
-    cpu: cpus()[0]?.model ?? "unknown",
     mib: Number(args.mib),
     ...times,
   };
-  console.log(JSON.stringify(result, null, 2));
-  if (args.json) writeFileSync(args.json, JSON.stringify(result));
+  writeResult(result, args.json);
 }

@@ -24,6 +24,7 @@ import { createGunzip } from "node:zlib";
 import { Images } from "../../dist/oci/images.js";
 import { findExecutable } from "../../dist/util/process.js";
 import { end, makeScratch, onEnd } from "./ends.mjs";
+import { writeResult } from "./result.mjs";
 import { ratio, spreads, timed } from "./samples.mjs";
 
 const project = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -149,8 +150,7 @@ function report(times, { rssMiB, disk }) {
     diskToPeer: ratio(times.diskMs, times.peerDiskMs),
     rssMiB,
   };
-  console.log(JSON.stringify(result, null, 2));
-  if (args.json) fs.writeFileSync(args.json, JSON.stringify(result));
+  writeResult(result, args.json);
 }
 
 /** Its host and port. */

@@ -1,21 +1,21 @@
 /**
  * Running code against what it is made of, alternating, in one run: code against lines that a bare program sends back
  * over the same channel, against pings, and against lines that the same interpreter sends back; prints against the same
- * bytes of the bare program, and against the same prints of the interpreter; the first code with an interpreter that was started ahead and without.
+ * bytes of the bare program, and against the same prints of the interpreter; the first code with an interpreter that was
+ * started ahead and without.
  *
  *   node test/bench/kernel.mjs --driver qemu|libkrun --store DIR --bare-initramfs FILE [--rounds N] [--calls N] [--mib N]
  *                              [--json FILE]
  *
  * DIR is what `test/helpers/server-images.ts` prints.
  */
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { openKernels } from "../../dist/kernel/open-kernels.js";
 import { end } from "./ends.mjs";
 import { openDriver } from "./guests.mjs";
 import { imageDiskOf, makeHome } from "./home.mjs";
 import { openRawChannel } from "./raw-channel.mjs";
+import { writeResult } from "./result.mjs";
 import { inTurn, ratio, round, spreads, timed } from "./samples.mjs";
 
 const { values: args } = parseArgs({
@@ -58,7 +58,7 @@ try {
   const home = makeHome(args.store);
   const { driver, boot } = await openDriver(args.driver);
   const initramfs = args["bare-initramfs"];
-  const result = { driver: args.driver, cpu: cpus()[0]?.model ?? "unknown" };
+  const result = { driver: args.driver };
   for (const language of Object.keys(LANGUAGES)) {
     const imageDisk = await imageDiskOf(home, LANGUAGES[language].image);
     const bootBox = () => bootWithKernels(boot, imageDisk);
@@ -68,8 +68,7 @@ try {
       ...(await withGuest(bootBox, (box) => warmRuns(openRaw, box, language))),
     };
   }
-  console.log(JSON.stringify(result, null, 2));
-  if (args.json) writeFileSync(args.json, JSON.stringify(result));
+  writeResult(result, args.json);
 } finally {
   await end();
 }

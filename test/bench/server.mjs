@@ -8,14 +8,13 @@
  *
  * DIR is what `test/helpers/server-images.ts` prints.
  */
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { end } from "./ends.mjs";
 import { openDriver } from "./guests.mjs";
 import { imageDiskOf, makeHome } from "./home.mjs";
 import { idleMemory, parallelStarts } from "./many-sandboxes.mjs";
 import { rssMiB } from "./processes.mjs";
+import { writeResult } from "./result.mjs";
 import { inTurn, ratio, round, spreads, timed } from "./samples.mjs";
 import { call, NO_BUDGET, rpc, startProcess, startServer } from "./server-fixture.mjs";
 import { IMAGES, startSandbox, stopSandbox } from "./starts.mjs";
@@ -119,7 +118,6 @@ function report({ http, start, calls, parallel, memory }) {
   const result = {
     driver: args.driver,
     rounds: Number(args.rounds),
-    cpu: cpus()[0]?.model ?? "unknown",
     start: { ...start, ratio: ratio(start.sandboxStartMs, start.guestBootMs) },
     calls: {
       ...calls,
@@ -134,6 +132,5 @@ function report({ http, start, calls, parallel, memory }) {
     parallel,
     memory,
   };
-  console.log(JSON.stringify(result, null, 2));
-  if (args.json) writeFileSync(args.json, JSON.stringify(result));
+  writeResult(result, args.json);
 }

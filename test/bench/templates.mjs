@@ -6,12 +6,12 @@
  *
  * DIR is what `test/helpers/server-images.ts` prints. On QEMU, which alone has templates.
  */
-import { writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
+import { totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { end } from "./ends.mjs";
 import { makeHome } from "./home.mjs";
 import { childrenOf, memoryOf, ownMiB } from "./processes.mjs";
+import { writeResult } from "./result.mjs";
 import { inTurn, ratio, round, spread, timed } from "./samples.mjs";
 import { NO_BUDGET, rpc, startServer } from "./server-fixture.mjs";
 import { compareStarts, IMAGES, startWithCode, stopSandbox } from "./starts.mjs";
@@ -38,7 +38,6 @@ try {
     onLine: (line) => line.includes("A template is ready") && tell(),
   });
   const result = {
-    cpu: cpus()[0]?.model ?? "unknown",
     memoryGiB: round(totalmem() / 1024 ** 3),
   };
   for (const language of Object.keys(IMAGES)) {
@@ -50,8 +49,7 @@ try {
     await stopSandbox(quick, `first-${language}`);
   }
   result.density = await density(quick);
-  console.log(JSON.stringify(result, null, 2));
-  if (args.json) writeFileSync(args.json, JSON.stringify(result));
+  writeResult(result, args.json);
 } finally {
   await end();
 }

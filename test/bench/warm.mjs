@@ -7,11 +7,10 @@
  * DIR is what `test/helpers/server-images.ts` prints. On libkrun: QEMU's guests come from templates.
  */
 import { EventEmitter, once } from "node:events";
-import { writeFileSync } from "node:fs";
-import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { end } from "./ends.mjs";
 import { makeHome } from "./home.mjs";
+import { writeResult } from "./result.mjs";
 import { ANSWER_TIMEOUT_MS, NO_BUDGET, startServer } from "./server-fixture.mjs";
 import { compareStarts, startWithCode, stopSandbox } from "./starts.mjs";
 
@@ -42,11 +41,9 @@ try {
   });
   const result = {
     rounds: Number(args.rounds),
-    cpu: cpus()[0]?.model ?? "unknown",
     [WHAT.language]: starts,
   };
-  console.log(JSON.stringify(result, null, 2));
-  if (args.json) writeFileSync(args.json, JSON.stringify(result));
+  writeResult(result, args.json);
 } finally {
   await end();
 }

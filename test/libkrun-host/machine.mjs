@@ -8,6 +8,7 @@ import { join } from "node:path";
 export const HOST_UP = "HOST UP";
 /** The host is up in 4 to 8 s; a kernel that has hung will not come. */
 const UP_TIMEOUT_MS = 60_000;
+/** Its KVM needs the first two; fast `rep movsb` is emulated byte by byte. */
 const CPU = "max,+svm,+npt,erms=off,fsrm=off";
 const OUT_BYTES = 512 * 1024 ** 2;
 /** No exit code came out of the host. */
@@ -38,8 +39,7 @@ function boot(image, jobDisk, outDisk, { timeoutMs, signal }) {
       ["-drive", `id=${id},if=none,format=raw,file=${file},${drive}`],
       ["-device", `virtio-blk-pci,drive=${id},serial=${id}`],
     ].flat();
-  // q35: Debian's kernel hangs at early boot on -M microvm now and then. One vCPU: two are slower here. Fast `rep movsb` is
-  // emulated byte by byte.
+  // q35: Debian's kernel hangs at early boot on -M microvm now and then. One vCPU: two are slower here.
   const args = [
     ["-M", "q35", "-accel", "tcg", "-cpu", CPU, "-m", "4096", "-smp", "1"],
     ["-nodefaults", "-no-user-config", "-nographic", "-no-reboot", "-serial", "stdio"],
